@@ -1,0 +1,4 @@
+library(testthat)
+library(vigitensor)
+
+test_check("vigitensor")
