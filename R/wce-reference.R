@@ -1,0 +1,147 @@
+# The reference engine: survival::coxph on expanded rows.
+#
+# Every (row at risk, event time) pair becomes one row, with its doses of the
+# last m time units written out one by one and multiplied by the basis; each
+# event time is a stratum of its own. Short and obviously right; needs memory
+# and time in proportion to the pairs, so it serves small data, machines
+# without Python, and as the oracle of the tests.
+#
+# Arguments and value are those of the engine function of the same name.
+
+fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
+                              weight, x, n_subjects, terms, designs,
+                              ties = "efron", control = list()) {
+  risk <- reference_risk_sets(start, stop, event, stratum)
+  doses <- lapply(terms, reference_daily_doses)
+  n_lags <- vapply(seq_along(terms), function(k) {
+    max(vapply(designs, function(d) nrow(d[[k]]) - 1L, 0L))
+  }, 0L)
+  histories <- reference_histories(risk, subject, n_subjects, doses, n_lags)
+
+  fits <- lapply(designs, function(design) {
+    columns <- lapply(seq_along(terms), function(k) {
+      basis <- apply(design[[k]], 2L, diff)
+      basis <- matrix(basis, ncol = ncol(design[[k]]))
+      histories[[k]][, seq_len(nrow(basis)), drop = FALSE] %*% basis
+    })
+    reference_coxph(risk, cbind(x[risk$row, , drop = FALSE],
+                                do.call(cbind, columns)),
+                    offset[risk$row], weight[risk$row], ties, control)
+  })
+  exposed <- Reduce(`|`, lapply(histories, function(h) rowSums(h != 0) > 0))
+  if (is.null(exposed)) exposed <- logical(length(risk$row))
+  list(
+    fits = fits,
+    covered = lapply(histories, function(h) colSums(h != 0) > 0),
+    n_event_times = risk$n_times, n_pairs = sum(exposed),
+    n_events = sum(event), exposed_events = sum(exposed & risk$event == 1)
+  )
+}
+
+# All (row, event time) pairs with start < time <= stop in the same stratum.
+reference_risk_sets <- function(start, stop, event, stratum) {
+  times <- unique(data.frame(stratum, time = stop)[event == 1, , drop = FALSE])
+  at_risk <- lapply(seq_len(nrow(times)), function(k) {
+    which(stratum == times$stratum[k] & start < times$time[k] &
+            stop >= times$time[k])
+  })
+  size <- lengths(at_risk)
+  row <- unlist(at_risk)
+  time <- rep(times$time, size)
+  list(row = row, time = time, set = rep(seq_along(size), size),
+       event = as.numeric(event[row] == 1 & stop[row] == time),
+       n_times = nrow(times))
+}
+
+# One row per (subject, unit x) with a dose in (x, x + 1]; overlaps are summed.
+reference_daily_doses <- function(term) {
+  n_units <- term$stop - term$start
+  subject <- rep(term$subject, n_units)
+  unit <- sequence(n_units, from = term$start)
+  key <- order(subject, unit)
+  subject <- subject[key]
+  unit <- unit[key]
+  dose <- rep(term$dose, n_units)[key]
+  first <- !duplicated(data.frame(subject, unit))
+  list(subject = subject[first], unit = unit[first],
+       dose = as.vector(rowsum(dose, cumsum(first), reorder = FALSE)))
+}
+
+# For each term the pairs x lags matrix of doses: lag u is the unit t - u.
+reference_histories <- function(risk, subject, n_subjects, doses, n_lags) {
+  pairs_at <- split(seq_along(risk$row), risk$set)
+  lapply(seq_along(doses), function(k) {
+    daily <- doses[[k]]
+    history <- matrix(0, length(risk$row), n_lags[k])
+    for (pairs in pairs_at) {
+      lag <- risk$time[pairs[1L]] - daily$unit
+      inside <- which(lag >= 1 & lag <= n_lags[k])
+      window <- matrix(0, n_subjects, n_lags[k])
+      window[cbind(daily$subject[inside], lag[inside])] <- daily$dose[inside]
+      history[pairs, ] <- window[subject[risk$row[pairs]], ]
+    }
+    history
+  })
+}
+
+reference_coxph <- function(risk, x, offset, weight, ties, control) {
+  tol_singular <- control$tol_singular %||% .Machine$double.eps^0.75
+  y <- survival::Surv(rep(1, nrow(x)), risk$event)
+  set <- risk$set
+  # A likelihood that rises for ever and a singular column are results here
+  # (`infinite`, NaN), so coxph's own warnings about them are not repeated.
+  infinite <- logical(ncol(x))
+  fit <- withCallingHandlers(
+    if (ncol(x) == 0L) {
+      survival::coxph(y ~ strata(set) + offset(offset), weights = weight,
+                      ties = ties)
+    } else {
+      survival::coxph(
+        y ~ x + strata(set) + offset(offset), weights = weight, ties = ties,
+        control = survival::coxph.control(eps = 1e-14, iter.max = 60,
+                                          toler.chol = tol_singular)
+      )
+    },
+    warning = function(w) {
+      if (grepl("coefficient may be infinite", conditionMessage(w))) {
+        at <- sub(".*before variable +", "", conditionMessage(w))
+        at <- as.integer(strsplit(sub(" *;.*", "", at), ",")[[1L]])
+        infinite[at] <<- TRUE
+      }
+      invokeRestart("muffleWarning")
+    }
+  )
+  coefficients <- unname(stats::coef(fit)) %||% numeric()
+  aliased <- is.na(coefficients)
+  coefficients[aliased] <- NaN
+  list(
+    coefficients = coefficients,
+    var = if (ncol(x)) fit$var else matrix(0, 0, 0),
+    loglik = rep(fit$loglik, length.out = 2L),
+    score = reference_score(risk, x, coefficients, offset, weight, ties),
+    iterations = fit$iter %||% 0L, converged = (fit$iter %||% 0L) < 60L,
+    halvings = 0L, infinite = infinite
+  )
+}
+
+# Gradient of the partial log-likelihood, written out set by set.
+reference_score <- function(risk, x, coefficients, offset, weight, ties) {
+  used <- !is.nan(coefficients)
+  eta <- drop(x[, used, drop = FALSE] %*% coefficients[used]) + offset
+  score <- numeric(ncol(x))
+  for (pairs in split(seq_along(eta), risk$set)) {
+    z <- x[pairs, , drop = FALSE]
+    r <- weight[pairs] * exp(eta[pairs] - max(eta[pairs]))
+    dead <- risk$event[pairs] == 1
+    n_dead <- sum(dead)
+    left_out <- if (ties == "efron") (seq_len(n_dead) - 1) / n_dead else
+      numeric(n_dead)
+    score <- score + colSums(weight[pairs][dead] * z[dead, , drop = FALSE])
+    for (f in left_out) {
+      r_f <- r * (1 - f * dead)
+      score <- score -
+        mean(weight[pairs][dead]) * colSums(r_f * z) / sum(r_f)
+    }
+  }
+  score
+}
