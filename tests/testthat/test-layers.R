@@ -1,0 +1,124 @@
+# The rules of the house that a reader would otherwise have to trust. They need
+# the source files, which an installed package does not have: `make test` says
+# where they are; under load_all() they are two folders up.
+
+source_folder <- function() {
+  named <- Sys.getenv("VIGITENSOR_SOURCE")
+  folder <- if (nzchar(named)) named else file.path("..", "..")
+  if (!dir.exists(file.path(folder, "R")) ||
+        !file.exists(file.path(folder, "Makefile"))) {
+    skip("the source folder is not here")
+  }
+  normalizePath(folder)
+}
+
+r_files <- function() {
+  list.files(file.path(source_folder(), "R"), "[.]R$", full.names = TRUE)
+}
+
+# Code without comments: layer rules are about what runs.
+code_lines <- function(file) {
+  parsed <- parse(file, keep.source = TRUE)
+  data <- utils::getParseData(parsed)
+  if (is.null(data)) return(character())
+  data$text[data$terminal & data$token != "COMMENT"]
+}
+
+# Names that a file defines at top level, and names that it uses.
+defined_names <- function(file) {
+  found <- lapply(parse(file), function(e) {
+    assigns <- is.call(e) && length(e) >= 3L &&
+      as.character(e[[1L]])[1L] %in% c("<-", "=") && is.name(e[[2L]])
+    if (assigns) as.character(e[[2L]])
+  })
+  unlist(found)
+}
+used_names <- function(file) {
+  data <- utils::getParseData(parse(file, keep.source = TRUE))
+  data$text[data$token == "SYMBOL_FUNCTION_CALL"]
+}
+
+# A file may call its own floor and those below.
+floors <- list(
+  "^(conditions|utils|format|reexports|RcppExports)$" = 0L,
+  "^(options|zzz|vigitensor-package|data)$" = 1L,
+  "^engine-" = 1L,
+  "^(claims|simulate)" = 2L,
+  "^wce-(basis|check|design|formula|profile|reference|rows)" = 2L,
+  "^wce-fit" = 3L,
+  "^wce$" = 4L,
+  "^wce-(effects|methods|plot|print|select)" = 5L,
+  "^wce-compat" = 6L
+)
+floor_of <- function(file) {
+  name <- sub("[.]R$", "", basename(file))
+  hit <- vapply(names(floors), grepl, NA, x = name)
+  if (any(hit)) floors[[which(hit)[[1L]]]] else NA_integer_
+}
+
+test_that("only the engine-* files know reticulate", {
+  files <- r_files()
+  files <- files[!grepl("^engine-", basename(files))]
+  knows <- vapply(files, function(f) any(grepl("reticulate", code_lines(f))),
+                  NA)
+  expect_identical(basename(files[knows]), character())
+})
+
+test_that("every file of R/ has its floor, and none calls upwards", {
+  files <- r_files()
+  floor <- vapply(files, floor_of, 1L)
+  expect_identical(basename(files[is.na(floor)]), character())
+
+  owned <- lapply(files, defined_names)
+  home <- stats::setNames(rep(seq_along(files), lengths(owned)), unlist(owned))
+  upwards <- lapply(seq_along(files), function(k) {
+    used <- unique(used_names(files[[k]]))
+    used <- used[used %in% names(home)]
+    to <- home[used]
+    up <- floor[to] > floor[[k]]
+    sprintf("%s calls %s() of %s", basename(files[[k]]), used[up],
+            basename(files[to[up]]))
+  })
+  expect_identical(unlist(upwards), character())
+})
+
+test_that("no file of R/ or of the engine names a folder of one machine", {
+  folder <- source_folder()
+  engine <- list.files(file.path(folder, "inst", "python"), "[.]py$",
+                       recursive = TRUE, full.names = TRUE)
+  files <- c(r_files(), engine)
+  private <- "[\"'](/(home|root|tmp|work|Users|opt|mnt)/|[A-Za-z]:[/\\\\])"
+  named <- vapply(files, function(f) any(grepl(private, readLines(f))), NA)
+  expect_identical(basename(files[named]), character())
+})
+
+test_that("the package and its engine have one version", {
+  file <- system.file("python", "vigitensor", "__init__.py",
+                      package = "vigitensor")
+  expect_true(nzchar(file))
+  lines <- readLines(file)
+  line <- grep("^__version__", lines, value = TRUE)
+  expect_length(line, 1L)
+  version <- sub("^__version__[^\"']*[\"']([^\"']+)[\"'].*$", "\\1", line)
+  expect_identical(version,
+                   as.character(utils::packageVersion("vigitensor")))
+})
+
+test_that("everything exported is documented, and no help page is empty", {
+  folder <- source_folder()
+  exports <- sub("^export\\((.*)\\)$", "\\1",
+                 grep("^export\\(", readLines(file.path(folder, "NAMESPACE")),
+                      value = TRUE))
+  exports <- gsub("\"", "", exports)
+  pages <- list.files(file.path(folder, "man"), "[.]Rd$", full.names = TRUE)
+  aliases <- unlist(lapply(pages, function(page) {
+    found <- grep("^\\\\alias\\{", readLines(page), value = TRUE)
+    sub("^\\\\alias\\{(.*)\\}$", "\\1", found)
+  }))
+  expect_identical(setdiff(exports, aliases), character())
+  without_value <- pages[!vapply(pages, function(page) {
+    text <- readLines(page)
+    any(grepl("^\\\\value|^\\\\keyword\\{(internal|datasets)\\}|docType", text))
+  }, NA)]
+  expect_identical(basename(without_value), character())
+})

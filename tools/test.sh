@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# All checks of the project, or one group of them:
+#
+#   bash tools/test.sh [all | lint | engine | check | no-python]
+#
+# Every step writes a log and its results to .cache/test/, and goes on after a
+# failure; tools/tally.py adds them up at the end, prints one line
+# "N passed, N failed, N skipped", and decides the exit status.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+GROUP="${1:-all}"
+OUT="$CACHE/test"
+PY="$DEV_VENV/bin"
+
+case "$GROUP" in
+  all | lint | engine | check | no-python) ;;
+  *) die "no such group of tests: $GROUP" ;;
+esac
+
+# Here an engine test or a vignette that cannot run is a failure, not a skip.
+export VIGITENSOR_REQUIRE_ENGINE=true
+export VIGITENSOR_SOURCE="$ROOT" NOT_CRAN=true
+# R CMD check asks a server for the date, and runs the vignettes' code twice,
+# unless told otherwise.
+export _R_CHECK_SYSTEM_CLOCK_=0 _R_CHECK_VIGNETTES_SKIP_RUN_MAYBE_=true
+
+# step NAME COMMAND...: run it into a log; remember how it ended and how long
+# it took.
+step() {
+  local name="$1" start status=0
+  shift
+  start="$(now)"
+  printf '==> %s ... ' "$name"
+  "$@" >"$OUT/$name.log" 2>&1 || status=$?
+  printf '%s\n' "$status" >"$OUT/$name.status"
+  printf '%s, %d s\n' "$( ((status == 0)) && echo ok || echo FAILED)" \
+    "$(($(now) - start))"
+  if ((status != 0)); then
+    tail -n 60 "$OUT/$name.log"
+  fi
+}
+
+lint_steps() {
+  step lint-r Rscript --vanilla tools/lint.R
+  step lint-ruff "$PY/ruff" check --no-cache inst/python tests/python tools
+  step lint-format "$PY/ruff" format --no-cache --check \
+    inst/python tests/python tools
+  step lint-mypy "$PY/mypy" --cache-dir "$CACHE/mypy" \
+    --config-file inst/python/pyproject.toml inst/python/vigitensor
+  step lint-cpp bash -c 'find src -name "*.cpp" -o -name "*.h" |
+    grep -v RcppExports | xargs "$1" --dry-run --Werror' _ "$PY/clang-format"
+}
+
+engine_steps() {
+  step engine-tests env PYTHONPATH=inst/python \
+    NUMBA_CACHE_DIR="$CACHE/numba" "$PY/python" -m pytest tests/python \
+    -q -o cache_dir="$CACHE/pytest" -o junit_family=xunit2 \
+    --junitxml="$OUT/engine-tests.xml"
+}
+
+build_package() {
+  copy_project "$CACHE/source"
+  rm -rf "$CACHE/build"
+  mkdir -p "$CACHE/build"
+  (cd "$CACHE/build" && R CMD build "$CACHE/source")
+  rm -rf "$CACHE/source"
+}
+
+check_with_engine() {
+  rm -rf "$CACHE/check"
+  mkdir -p "$CACHE/check"
+  R CMD check --no-manual --output="$CACHE/check" \
+    "$CACHE"/build/vigitensor_*.tar.gz
+}
+
+build_steps() {
+  step build build_package
+}
+
+check_steps() {
+  step check-with-engine check_with_engine
+  step check-docs Rscript --vanilla tools/check-docs.R \
+    "$CACHE/check/vigitensor.Rcheck"
+}
+
+no_python_steps() {
+  step check-without-python bash tools/check-no-python.sh "$CACHE/check-no-python"
+}
+
+bash tools/setup.sh system dev
+if [[ "$GROUP" == all || "$GROUP" == check ]]; then
+  bash tools/setup.sh package engine
+fi
+rm -rf "$OUT"
+mkdir -p "$OUT"
+
+case "$GROUP" in
+  lint) lint_steps ;;
+  engine) engine_steps ;;
+  check) build_steps && check_steps ;;
+  no-python) build_steps && no_python_steps ;;
+  all)
+    lint_steps
+    engine_steps
+    build_steps
+    check_steps
+    no_python_steps
+    ;;
+esac
+
+echo
+exec "$(command -v /usr/bin/python3 || command -v python3)" tools/tally.py \
+  "$OUT" "$CACHE/check/vigitensor.Rcheck" \
+  "$CACHE/check-no-python/vigitensor.Rcheck"
