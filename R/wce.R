@@ -1,0 +1,277 @@
+#' Weighted cumulative exposure Cox models
+#'
+#' Fits a Cox model in which the hazard at time \eqn{t} depends on all the doses
+#' of the recent past, each weighted by how long ago it was taken:
+#' \deqn{\log h(t) = \log h_0(t) + z'\gamma + \sum_{u=1}^{m} w(u)\, x(t - u).}
+#' The weight function \eqn{w} is a cubic spline over the lags \eqn{1..m}. The
+#' dose \eqn{x} comes from unit rows (one row per person and time unit, or any
+#' rows over which dose and covariates are constant) or, much faster, from
+#' dispensing records.
+#'
+#' @section The clock:
+#' A row or record (start, stop] with a dose means that dose in each of its time
+#' units. Lag 1 is the unit that ends at the event time. Calendar day D is
+#' (D, D + 1]: a dispensing on day D for n days is (D, D + n], and an event on
+#' day E stops at E + 1, so that the dose of the same day counts, unless
+#' `lag_in = 1`. Overlapping records add. Doses before the first row of a
+#' patient count when they come from records; in unit rows they are unknown and
+#' taken as zero.
+#'
+#' @section Covariates:
+#' With unit rows, neighbouring rows that differ in nothing the model sees are
+#' joined before the covariates are evaluated. Terms that look at the whole
+#' column, such as `splines::ns(age, 3)`, then place their knots by persons and
+#' changes, not by person-days.
+#'
+#' @section Errors:
+#' All of class `vigitensor_error`. Faults of the data are found all together
+#' (class `vigitensor_error_data`) and carry one class each, such as
+#' `vigitensor_error_missing_values`, `_overlapping_rows`, `_duplicate_id`,
+#' `_stop_before_start`, `_negative_dose`; the condition's `$rows` lists their
+#' row numbers. Messages never show ids, dates or values of patients.
+#'
+#' Warnings (class `vigitensor_warning`): `_collinear` (coefficients set to NA),
+#' `_infinite` (the likelihood rises for ever along a coefficient),
+#' `_uncovered_lags` (no patient at risk had a dose at these lags at any event
+#' time: the weight is NA there), `_not_converged`, `_unused_levels`.
+#'
+#' @param formula `Surv(start, stop, event)` or `Surv(time, event)`, on
+#'   covariates (factors, interactions, `strata()`, `offset()`) and one or more
+#'   [exposure()] terms.
+#' @param data Data frame: unit rows, or with `records` one or more rows
+#'   (start, stop] per person. In any order. Times are numbers or dates; whole
+#'   numbers of time units.
+#' @param id The column that tells people apart, bare or as a string; a column
+#'   of `records` too. Numbers, strings, a factor or 64-bit integers.
+#' @param records Data frame of dispensings: the id column, `start`, `stop`,
+#'   `dose` (per time unit, zero or more), and `drug` for `exposure("drug")`.
+#'   Records of other people or outside every window are legal, and counted.
+#' @param cutoff Number of past time units that can matter.
+#' @param nknots Numbers of interior knots; the best fit by `criterion` is
+#'   returned, all of them are in `$selection` (see [refit()]).
+#' @param constrained `"right"`: weight and slope are exactly zero at the oldest
+#'   lag; `"left"`: at lag 1; `FALSE`: free at both ends.
+#' @param basis `"clamped"`: exact constraints; `"WCE"`: the basis of the WCE
+#'   package, whose weight at the constrained end is only nearly zero.
+#' @param lag_in Number of most recent time units that cannot matter.
+#' @param criterion `"bic"` (with the logarithm of the number of events) or
+#'   `"aic"`.
+#' @param ties `"efron"` or `"breslow"`.
+#' @param unit Name of the time unit, for prints and plots.
+#' @param engine `"auto"`, `"cpu"` (see [install_engine()]) or `"reference"`.
+#' @param control See [wce_control()].
+#' @param ... Not used; a further argument is an error.
+#' @return An object of class `wce`: a list with `coefficients` (covariates,
+#'   then the columns of the exposure bases), `var`, `loglik` (at zero and at
+#'   the optimum), `score`, `iter`, `converged`, `nevent`, `n_rows`,
+#'   `n_subjects`, `n_pairs` (exposed pairs of row and event time), `df`,
+#'   `exposures` (knots, basis, constraint, covered lags of each term),
+#'   `selection` (one row per number of knots), `fits`, `counts`, `call`,
+#'   `formula`, `session`. Holds no patient's data, and survives [saveRDS()].
+#' @references Sylvestre MP, Abrahamowicz M (2009). Flexible modeling of the
+#'   cumulative effects of time-dependent exposures on the hazard. Statistics in
+#'   Medicine 28(27), 3437-3453. \doi{10.1002/sim.3701}
+#' @seealso [weight_function()], [hazard_ratio()], [simulate_wce()], [WCE()]
+#' @export
+#' @examples
+#' sim <- simulate_wce(100, days = 200, seed = 1)
+#' fit <- wce(
+#'   Surv(entry, exit, event) ~ sex + age + exposure("drug"),
+#'   data = sim$people, id = person_id, records = sim$records,
+#'   cutoff = 60, nknots = 1, constrained = "right", engine = "reference"
+#' )
+#' fit
+wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
+                constrained = FALSE, basis = "clamped", lag_in = 0,
+                criterion = "bic", ties = "efron", unit = "day",
+                engine = getOption("vigitensor.engine", "auto"),
+                control = wce_control(), ...) {
+  call <- match.call()
+  check_no_more(..., known = setdiff(names(formals(wce)), "..."))
+  criterion <- check_word(criterion, c("bic", "aic"), "criterion")
+  ties <- check_word(ties, c("efron", "breslow"), "ties")
+  control <- do.call(wce_control, as.list(control))
+  parts <- split_formula(formula)
+  check_table(data, "data")
+  defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
+                   constrained = constrained, basis = basis)
+  design <- wce_design(parts, data, id_column(rlang::enquo(id), names(data)),
+                       records, defaults)
+  grid <- wce_grid(design)
+  check_size(design, grid)
+  engine <- choose_engine(engine)
+  result <- wce_fit_impl(design$rows, design$terms,
+                         lapply(grid, function(g) lapply(g, `[[`, "table")),
+                         ties, engine, control)
+  fit <- new_wce(result, design, grid, criterion)
+  fit <- c(fit, list(call = call, formula = formula, ties = ties,
+                     engine = engine, unit = unit,
+                     session = session_record(engine)))
+  class(fit) <- "wce"
+  warn_about_fit(fit)
+  fit
+}
+
+#' Tuning of the fit
+#'
+#' @param max_iter Largest number of Newton steps.
+#' @param tol_step The fit has converged when the Newton decrement (the squared
+#'   length of the next step in units of standard errors) is below this.
+#' @param tol_singular A column counts as collinear when its pivot in the
+#'   information matrix is below this fraction of the largest.
+#' @param max_halving Largest number of halvings of one step.
+#' @return A list of class `wce_control`.
+#' @export
+#' @examples
+#' wce_control(max_iter = 20)
+wce_control <- function(max_iter = 50L, tol_step = 1e-13,
+                        tol_singular = .Machine$double.eps^0.75,
+                        max_halving = 30L) {
+  positive <- function(x, name) {
+    if (!rlang::is_double(x, 1L, finite = TRUE) || x <= 0) {
+      abort_input(sprintf("`%s` must be one positive number.", name),
+                  arg = name, code = "control")
+    }
+    x
+  }
+  structure(
+    list(max_iter = check_whole(max_iter, "max_iter", 1),
+         tol_step = positive(tol_step, "tol_step"),
+         tol_singular = positive(tol_singular, "tol_singular"),
+         max_halving = check_whole(max_halving, "max_halving", 0)),
+    class = "wce_control"
+  )
+}
+
+# ---- the grid of knots ------------------------------------------------------
+
+# One element per fit: a list over terms of list(nknots, knots, basis_matrix,
+# table). The grid runs over the `nknots` of wce(); a term with its own number
+# of knots keeps it throughout.
+wce_grid <- function(design) {
+  several <- vapply(design$terms, function(s) {
+    s$own_nknots && length(s$nknots) > 1L
+  }, NA)
+  if (any(several) && length(design$terms) > 1L) {
+    abort_input(
+      "With several exposure terms, `nknots` inside `exposure()` is one number.",
+      i = "A grid over knots is given as `wce(nknots = )`.", code = "nknots"
+    )
+  }
+  free <- vapply(design$terms, function(s) {
+    !s$own_nknots || length(design$terms) == 1L
+  }, NA)
+  sizes <- if (any(free)) design$terms[[which(free)[1L]]]$nknots else 1L
+  lapply(sizes, function(size) {
+    lapply(seq_along(design$terms), function(k) {
+      s <- design$terms[[k]]
+      nknots <- if (free[k]) size else s$nknots
+      knots <- wce_knots(s$n_lags, nknots)
+      basis <- wce_basis(s$n_lags, knots, s$constrained, s$basis)
+      list(nknots = nknots, knots = knots, basis_matrix = basis,
+           table = wce_cumulate(basis))
+    })
+  })
+}
+
+# More coefficients than events cannot be estimated.
+check_size <- function(design, grid) {
+  size <- vapply(grid, function(g) {
+    ncol(design$rows$x) + sum(vapply(g, function(e) ncol(e$basis_matrix), 0L))
+  }, 0L)
+  if (max(size) >= design$counts$events) {
+    abort_input(
+      "There are too few events for so many coefficients.",
+      x = sprintf("%d events for %d coefficients.", design$counts$events,
+                  max(size)),
+      i = "Use fewer knots or covariates.", code = "too_many_knots"
+    )
+  }
+}
+
+# ---- the result -------------------------------------------------------------
+
+new_wce <- function(result, design, grid, criterion) {
+  fits <- lapply(seq_along(grid), function(g) {
+    name_fit(result$fits[[g]], design, grid[[g]])
+  })
+  n_events <- design$counts$events
+  df <- vapply(fits, function(f) sum(!is.na(f$coefficients)), 0L)
+  loglik <- vapply(fits, function(f) f$loglik[2L], 0)
+  selection <- data.frame(
+    nknots = vapply(grid, function(g) {
+      paste(vapply(g, `[[`, 0L, "nknots"), collapse = "+")
+    }, ""),
+    df = df, loglik = loglik, aic = -2 * loglik + 2 * df,
+    bic = -2 * loglik + log(n_events) * df,
+    converged = vapply(fits, `[[`, NA, "converged")
+  )
+  if (all(lengths(grid) == 1L)) selection$nknots <- as.integer(selection$nknots)
+  best <- which.min(selection[[criterion]])
+  selection$selected <- seq_along(fits) == best
+  exposures <- lapply(seq_along(design$terms), function(k) {
+    describe_term(design$terms[[k]], grid, k, result$covered[[k]],
+                  ncol(design$rows$x))
+  })
+  select_fit(
+    list(selection = selection, fits = fits, criterion = criterion,
+         n_rows = design$counts$rows, n_subjects = design$counts$subjects,
+         nevent = n_events, n_pairs = result$n_pairs,
+         exposed_events = result$exposed_events,
+         n_event_times = result$n_event_times, grid = exposures,
+         counts = c(design$counts, list(
+           records = lapply(design$terms, `[[`, "counts")
+         )),
+         meta = design$meta),
+    best
+  )
+}
+
+# Fills in everything of a fit that depends on the row of the grid.
+select_fit <- function(fit, row) {
+  chosen <- fit$fits[[row]]
+  fit$selection$selected <- seq_along(fit$fits) == row
+  fit[c("coefficients", "var", "loglik", "score", "iter", "converged",
+        "infinite")] <-
+    chosen[c("coefficients", "var", "loglik", "score", "iterations",
+             "converged", "infinite")]
+  fit$df <- fit$selection$df[row]
+  fit$exposures <- lapply(fit$grid, function(term) {
+    c(term[names(term) != "choices"], term$choices[[row]])
+  })
+  fit
+}
+
+name_fit <- function(fit, design, choices) {
+  exposure_names <- lapply(seq_along(choices), function(k) {
+    paste0(design$terms[[k]]$label, seq_len(ncol(choices[[k]]$basis_matrix)))
+  })
+  names <- c(colnames(design$rows$x), unlist(exposure_names))
+  names(fit$coefficients) <- names
+  dimnames(fit$var) <- list(names, names)
+  names(fit$infinite) <- names
+  fit
+}
+
+describe_term <- function(term, grid, k, covered, n_covariates) {
+  choices <- lapply(grid, function(g) {
+    before <- n_covariates + sum(vapply(g[seq_len(k - 1L)], function(e) {
+      ncol(e$basis_matrix)
+    }, 0L))
+    c(g[[k]][c("nknots", "knots", "basis_matrix")],
+      list(index = before + seq_len(ncol(g[[k]]$basis_matrix))))
+  })
+  list(label = term$label, cutoff = term$cutoff, lag_in = term$lag_in,
+       constrained = term$constrained, basis = term$basis,
+       lags = term$lag_in + seq_len(term$n_lags), covered = as.vector(covered),
+       from_records = term$from_records, choices = choices)
+}
+
+session_record <- function(engine) {
+  list(
+    vigitensor = as.character(utils::packageVersion("vigitensor")),
+    R = as.character(getRversion()),
+    survival = as.character(utils::packageVersion("survival")),
+    engine = if (engine == "reference") NULL else engine_versions()
+  )
+}
