@@ -1,0 +1,113 @@
+# The only way into the engine, and the only place where its errors become R's.
+
+# fun: a function of inst/python/vigitensor/api.py; ...: its arguments.
+# Value: its result as plain R lists, vectors and matrices.
+engine_call <- function(fun, ...) {
+  if (!load_engine()) abort_no_engine()
+  send_threads()
+  announce_compiling(fun)
+  engine_invoke(fun, list(...))
+}
+
+engine_invoke <- function(fun, arguments) {
+  target <- engine_function(fun)
+  answer <- python_call(target$fun, convert_arguments(arguments, target))
+  if (!isTRUE(answer$ok)) abort_engine(answer$error, fun)
+  from_engine(answer$value)
+}
+
+# The handle of an api function and the kinds of its arguments, fetched once.
+engine_function <- function(fun) {
+  target <- .engine$functions[[fun]]
+  if (is.null(target)) {
+    handle <- .engine$api[[fun]]
+    kinds <- reticulate::py_to_r(.engine$bridge$argument_kinds(handle))
+    target <- c(list(fun = handle), lapply(kinds, unlist))
+    .engine$functions[[fun]] <- target
+  }
+  target
+}
+
+convert_arguments <- function(arguments, target) {
+  name <- names(arguments) %||% character(length(arguments))
+  name[name == ""] <- setdiff(target$names, name)[seq_len(sum(name == ""))]
+  as_number <- name %in% c(target$number, target$settings)
+  converted <- Map(to_engine, arguments, name, as_number)
+  # Empty lists have no names: an empty list of settings is a dict still.
+  empty <- name %in% target$settings & lengths(arguments) == 0L
+  converted[empty] <- list(named_list())
+  stats::setNames(converted, name)
+}
+
+named_list <- function() stats::setNames(list(), character())
+
+# A KeyboardInterrupt is an interrupt for R too, in every form of reticulate.
+python_call <- function(handle, arguments) {
+  answer <- tryCatch(
+    .engine$bridge$call(handle, arguments),
+    python.builtin.KeyboardInterrupt = function(e) rlang::interrupt()
+  )
+  reticulate::py_to_r(answer)
+}
+
+# ---- errors -----------------------------------------------------------------
+
+abort_engine <- function(error, fun) {
+  if (isTRUE(error$ours)) {
+    rlang::abort(
+      error$message,
+      class = c(paste0("vigitensor_error_", error$code),
+                "vigitensor_error_engine", "vigitensor_error"),
+      arg = error$arg, trace_python = error$trace, call = NULL,
+      use_cli_format = TRUE
+    )
+  }
+  rlang::abort(
+    c("The engine failed: this is a bug of ours, not of your data.",
+      x = sprintf("%s in `%s`: %s", error$type, fun, error$message),
+      i = paste0("Please report it with the Python trace ",
+                 "(`rlang::last_error()$trace_python`) and these versions:"),
+      " " = format_versions(engine_versions())),
+    class = c("vigitensor_error_bug", "vigitensor_error_engine",
+              "vigitensor_error"),
+    trace_python = error$trace, call = NULL, use_cli_format = TRUE
+  )
+}
+
+engine_versions <- function() {
+  python <- if (!is.null(.engine$bridge)) {
+    as.list(unlist(reticulate::py_to_r(.engine$bridge$versions())))
+  }
+  c(list(vigitensor = as.character(utils::packageVersion("vigitensor")),
+         R = as.character(getRversion()),
+         reticulate = as.character(utils::packageVersion("reticulate"))),
+    python)
+}
+
+format_versions <- function(versions) {
+  paste(names(versions), unlist(versions), collapse = ", ")
+}
+
+# ---- before a call ----------------------------------------------------------
+
+send_threads <- function() {
+  threads <- as.integer(engine_threads(.engine$cores))
+  if (identical(threads, .engine$threads)) return(invisible())
+  engine_invoke("set_threads", list(threads))
+  .engine$threads <- threads
+}
+
+housekeeping <- c("engine_report", "set_threads", "warm_up")
+
+# Says once that kernels are being compiled, if they are not in the cache.
+announce_compiling <- function(fun) {
+  if (fun %in% housekeeping || isTRUE(.engine$announced)) return(invisible())
+  .engine$announced <- TRUE
+  if (isFALSE(engine_invoke("engine_report", list())$cache_is_warm)) {
+    rlang::inform(
+      paste("Compiling the engine's kernels once; this takes some seconds,",
+            "and later sessions find them ready."),
+      class = "vigitensor_message_compiling"
+    )
+  }
+}

@@ -1,0 +1,149 @@
+# What the engine is and which engine computes.
+
+# ---- choice -----------------------------------------------------------------
+
+# Every engine, what it needs, and whether this version has it.
+engine_table <- data.frame(
+  name = c("reference", "cpu", "torch", "keops"),
+  needs = c("R only", "Python with NumPy and Numba", "PyTorch", "PyKeOps"),
+  included = c(TRUE, TRUE, FALSE, FALSE)
+)
+
+# "auto" -> the best engine that is there. Value: its name.
+choose_engine <- function(engine = getOption("vigitensor.engine", "auto"),
+                          call = NULL) {
+  check_engine_name(engine, call)
+  if (engine == "cpu" && !load_engine()) abort_no_engine(call = call)
+  if (engine != "auto") return(engine)
+  if (engine_available()) return("cpu")
+  if (!isTRUE(.engine$told_reference)) {
+    .engine$told_reference <- TRUE
+    rlang::inform(
+      c("The reference engine (R only, slow) is used.",
+        i = .engine$reason,
+        i = "`install_engine()` installs the fast one."),
+      class = "vigitensor_message_reference", use_cli_format = TRUE
+    )
+  }
+  "reference"
+}
+
+check_engine_name <- function(engine, call = NULL) {
+  known <- c("auto", engine_table$name[engine_table$included])
+  words <- paste0('"', known, '"', collapse = ", ")
+  if (!is.character(engine) || length(engine) != 1L || is.na(engine) ||
+        !engine %in% c("auto", engine_table$name)) {
+    abort_input(
+      sprintf("`engine` must be one of %s.", words),
+      x = sprintf("It is %s.", first_line(deparse(engine)[1L])),
+      code = "engine_name", arg = "engine", call = call
+    )
+  }
+  if (!engine %in% known) {
+    abort_input(
+      sprintf("Engine \"%s\" is not in this version.", engine),
+      i = sprintf("Use one of %s.", words),
+      code = "engine_not_included", arg = "engine", call = call
+    )
+  }
+}
+
+# ---- information ------------------------------------------------------------
+
+#' What the engine is made of and where it lives
+#'
+#' @return A list of class `"vigitensor_engine_info"`, printed as a short
+#'   table:
+#'   \describe{
+#'   \item{`available`}{`TRUE` if the fast engine can be used.}
+#'   \item{`reason`}{If not, why not.}
+#'   \item{`versions`}{Named list: vigitensor, R, reticulate and, if available,
+#'     python, numpy, numba, llvmlite, threadpoolctl.}
+#'   \item{`python`}{Path of the Python in use, or of the one looked for.}
+#'   \item{`device`}{`"cpu"`.}
+#'   \item{`threads`}{Number of threads.}
+#'   \item{`memory`}{List: `total` and `available`, in bytes; `NA` if
+#'     unknown.}
+#'   \item{`cache`}{Folder of compiled kernels.}
+#'   \item{`cache_is_warm`}{`TRUE` if the kernels are compiled already.}
+#'   }
+#'   It never fails: without an engine it says so.
+#' @seealso [install_engine()], [engine_available()],
+#'   [vigitensor_options] for the settings.
+#' @export
+#' @examples
+#' engine_info()
+engine_info <- function() {
+  available <- engine_available()
+  info <- list(
+    available = available,
+    reason = if (available) NULL else .engine$reason,
+    versions = engine_versions(),
+    python = if (python_is_running()) reticulate::py_config()$python else {
+      wanted_python()$path
+    },
+    device = "cpu", threads = NA_integer_,
+    memory = list(total = NA_real_, available = NA_real_),
+    cache = .engine$cache %||% engine_cache(), cache_is_warm = NA
+  )
+  if (available) {
+    report <- engine_report()
+    info$threads <- engine_threads(.engine$cores)
+    for (field in intersect(c("device", "memory", "cache_is_warm"),
+                            names(report))) {
+      info[[field]] <- report[[field]]
+    }
+  }
+  structure(info, class = "vigitensor_engine_info")
+}
+
+engine_report <- function() engine_invoke("engine_report", list())
+
+#' @export
+print.vigitensor_engine_info <- function(x, ...) {
+  cat(format_engine_info(x), sep = "\n")
+  invisible(x)
+}
+
+format_engine_info <- function(x) {
+  bullet <- if (x$available) cli::col_green(cli::symbol$tick) else {
+    cli::col_red(cli::symbol$cross)
+  }
+  head <- paste(bullet, if (x$available) "vigitensor engine \"cpu\" is ready" else
+    "vigitensor has no fast engine here")
+  lines <- c(
+    versions = format_versions(x$versions),
+    python = short_path(x$python)
+  )
+  if (x$available) {
+    lines <- c(
+      lines, device = x$device,
+      threads = as.character(x$threads), memory = format_memory(x$memory),
+      cache = short_path(x$cache),
+      kernels = if (isTRUE(x$cache_is_warm)) "compiled" else
+        "not compiled yet (done at the first fit, once)"
+    )
+  } else {
+    lines <- c(lines, reason = x$reason,
+               "to install" = "install_engine()",
+               "until then" = "engine = \"reference\" works, slowly")
+  }
+  c(head, fill_fields(lines))
+}
+
+# "name   text", wrapped to 80 columns under itself.
+fill_fields <- function(lines, width = 80L) {
+  indent <- max(nchar(names(lines))) + 4L
+  unlist(Map(function(name, text) {
+    head <- formatC(paste0("  ", name), width = -indent)
+    wrapped <- strwrap(text, width = width - indent)
+    paste0(c(head, rep(strrep(" ", indent), length(wrapped) - 1L)), wrapped)
+  }, names(lines), lines), use.names = FALSE)
+}
+
+format_memory <- function(memory) {
+  gb <- function(bytes) sprintf("%.1f GB", bytes / 1e9)
+  known <- memory[vapply(memory, function(m) isTRUE(m > 0), NA)]
+  if (!length(known)) return("unknown")
+  paste(vapply(known, gb, ""), names(known), collapse = ", ")
+}

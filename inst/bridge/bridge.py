@@ -1,0 +1,205 @@
+"""The Python half of R's bridge to the engine.
+
+R executes this file once in its own Python (it is never imported, so it leaves no
+compiled file behind), and runs it as a script to compile the kernels ahead::
+
+    python bridge.py <folder of the engine> <private cache folder>
+
+It knows how to find the engine, how to call one function of ``vigitensor.api``
+and how to make its result and its errors plain enough to cross to R; nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import os
+import platform
+import sys
+import traceback
+from typing import Any
+
+ENGINE = "vigitensor"
+
+
+def set_environment(name: str, value: str) -> None:
+    """Set a variable that Python code sees: R's own `Sys.setenv` comes too late."""
+    os.environ[name] = value
+
+
+def add_engine(path: str, prefix: str) -> None:
+    """Make `import vigitensor` read `path` and write its bytecode below `prefix`.
+
+    ``sys.pycache_prefix`` is switched only while a module of the engine is read: the
+    compiled files of NumPy and the like stay where their installation put them, and
+    the installed R package is never written to, whenever a module is imported.
+    """
+
+    class EngineLoader(importlib.machinery.SourceFileLoader):
+        def get_code(self, fullname: str) -> Any:
+            kept = sys.pycache_prefix
+            sys.pycache_prefix = prefix
+            try:
+                return super().get_code(fullname)
+            finally:
+                sys.pycache_prefix = kept
+
+    class EngineFinder:
+        engine_path = path
+
+        @classmethod
+        def find_spec(cls, name: str, where: Any = None, target: Any = None) -> Any:
+            if name.partition(".")[0] != ENGINE:
+                return None
+            spec = importlib.machinery.PathFinder.find_spec(
+                name, [path] if where is None else where, target
+            )
+            if spec is not None and isinstance(
+                spec.loader, importlib.machinery.SourceFileLoader
+            ):
+                spec.loader = EngineLoader(spec.loader.name, spec.loader.path)
+            return spec
+
+    sys.meta_path[:] = [f for f in sys.meta_path if not hasattr(f, "engine_path")]
+    sys.meta_path.insert(0, EngineFinder)  # type: ignore[arg-type]
+
+
+def load(path: str, module: str = ENGINE + ".api") -> Any:
+    """Import the engine's only public module and make sure that it is ours."""
+    api = importlib.import_module(module)
+    found = os.path.realpath(os.path.dirname(api.__file__ or ""))
+    if os.path.commonpath([found, os.path.realpath(path)]) != os.path.realpath(path):
+        raise ImportError(
+            f"another copy of the Python package {ENGINE} is loaded already"
+        )
+    return api
+
+
+def missing(packages: list[str]) -> list[str]:
+    """Packages that this Python does not have; found without importing them."""
+    return [p for p in packages if importlib.util.find_spec(p) is None]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the engine rests on."""
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for package in ("numpy", "numba", "llvmlite", "threadpoolctl"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "none"
+    return found
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def argument_kinds(fun: Any) -> dict[str, list[str]]:
+    """All arguments of an api function; those that are numbers or settings.
+
+    R has no scalars: the annotations in ``api.py`` say which arguments are numbers.
+    """
+    parameters = inspect.signature(fun).parameters
+    kinds: dict[str, list[str]] = {
+        "names": list(parameters),
+        "number": [],
+        "settings": [],
+    }
+    for name, parameter in parameters.items():
+        note = parameter.annotation
+        note = note if isinstance(note, str) else getattr(note, "__name__", str(note))
+        note = note.replace(" ", "").replace("|None", "")
+        if note in ("int", "float", "bool"):
+            kinds["number"].append(name)
+        elif name == "control" or note.split("[")[0] in ("dict", "Dict", "Mapping"):
+            kinds["settings"].append(name)
+    return kinds
+
+
+def plain(value: Any) -> Any:
+    """Make a result of dicts, lists, strings, numbers and arrays that R can hold.
+
+    Integers wider than 32 bits become doubles (reticulate would turn 2**40 into 0).
+    """
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        if value.ndim == 0:
+            return plain(value.item())
+        narrow = value.dtype.kind in "iu" and value.dtype.itemsize < 4
+        if narrow or value.dtype == np.int32:
+            return value.astype(np.int32, copy=False)
+        if value.dtype.kind in "iuf":
+            return value.astype(np.float64, copy=False)
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**31 else float(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {f.name: plain(getattr(value, f.name)) for f in fields}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, (list, tuple)):
+        items = [plain(v) for v in value]
+        # One wide integer makes the whole list doubles.
+        if any(type(v) is float for v in items):
+            items = [float(v) if type(v) is int else v for v in items]
+        return items
+    return value
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """What R needs to signal an error of its own."""
+    kinds = [c.__name__ for c in type(error).__mro__]
+    ours = "EngineError" in kinds
+    code = str(getattr(error, "code", None) or "input") if ours else ""
+    if isinstance(error, MemoryError):
+        ours, code = True, "memory"
+    arg = getattr(error, "arg", None) if ours else None
+    trace = error.__traceback__
+    return {
+        "ours": ours,
+        "code": code,
+        "arg": None if arg is None else str(arg),
+        "type": type(error).__name__,
+        "message": str(error),
+        "trace": "".join(traceback.format_exception(type(error), error, trace)),
+    }
+
+
+def call(fun: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Call `fun` with named arguments; errors come back as data.
+
+    A KeyboardInterrupt passes through: reticulate makes it an interrupt of R.
+    """
+    try:
+        return {"ok": True, "value": plain(fun(**arguments))}
+    except (Exception, SystemExit) as error:
+        return {"ok": False, "error": describe_error(error)}
+
+
+def main() -> None:
+    """Compile all kernels into the cache of R's engine."""
+    path, cache = sys.argv[1:3]
+    os.environ["VIGITENSOR_CACHE_DIR"] = cache
+    add_engine(path, os.path.join(cache, "pycache"))
+    load(path).warm_up()
+
+
+if __name__ == "__main__":
+    main()
