@@ -188,7 +188,7 @@ match_subjects <- function(faults, id, subjects, name) {
 
 # ---- settings ---------------------------------------------------------------
 
-check_whole <- function(x, name, min, most = Inf, several = FALSE) {
+check_integer <- function(x, name, min, most = Inf, several = FALSE) {
   ok <- is.numeric(x) && length(x) >= 1L && (several || length(x) == 1L) &&
     all(is.finite(x)) && all(x == round(x)) && all(x >= min) && all(x <= most)
   if (!ok) {

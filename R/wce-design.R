@@ -23,7 +23,7 @@ wce_design <- function(parts, data, id, records, defaults) {
   columns <- covariate_columns(faults, needed$covariates, data, parts$env)
   doses <- lapply(settings, read_dose, faults, data, parts$env, people)
   book <- if (!is.null(records)) {
-    read_records(faults, records, id, people, settings, doses)
+    read_dispensings(faults, records, id, people, settings, doses)
   }
   check_clock(faults, people, doses, book)
   stop_for_faults(faults)

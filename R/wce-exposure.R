@@ -6,8 +6,8 @@ check_exposure_settings <- function(s) {
                 i = "Give the number of past time units that can matter.",
                 code = "cutoff")
   }
-  s$cutoff <- check_whole(s$cutoff, "cutoff", 1)
-  s$lag_in <- check_whole(s$lag_in, "lag_in", 0)
+  s$cutoff <- check_integer(s$cutoff, "cutoff", 1)
+  s$lag_in <- check_integer(s$lag_in, "lag_in", 0)
   s$n_lags <- s$cutoff - s$lag_in
   if (s$n_lags < 4L) {
     abort_input(
@@ -19,7 +19,7 @@ check_exposure_settings <- function(s) {
   }
   s$constrained <- check_constrained(s$constrained)
   s$basis <- check_word(s$basis, c("clamped", "WCE"), "basis")
-  s$nknots <- sort(unique(check_whole(s$nknots, "nknots", 0, several = TRUE)))
+  s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
   for (n in s$nknots) check_knots(s, n)
   s
 }
@@ -54,7 +54,7 @@ read_dose <- function(s, faults, data, env, people) {
 # ---- records ----------------------------------------------------------------
 
 # Checked records: list(subject, start, stop, dose, drug, order).
-read_records <- function(faults, records, id, people, settings, doses) {
+read_dispensings <- function(faults, records, id, people, settings, doses) {
   book <- list(
     n = nrow(records),
     start = time_column(faults, records$start, "start", "records"),
@@ -98,6 +98,7 @@ check_drug_column <- function(faults, records, doses) {
 # Lags are counted in whole units, so the clock must be whole.
 check_clock <- function(faults, people, doses, book) {
   whole <- function(x, what, table) {
+    if (is.null(x)) return(invisible())
     rows <- which(x != floor(x))
     if (length(rows)) {
       add_fault(faults, "fractional_time",

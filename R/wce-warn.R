@@ -31,7 +31,8 @@ warn_about_fit <- function(fit) {
     if (all(term$covered)) next
     lags <- term$lags[!term$covered]
     warn_user(
-      sprintf("`%s` says nothing about %s.", term$label, format_lags(lags)),
+      sprintf("`%s` says nothing about the lags %s.", term$label,
+              format_lags(lags)),
       x = paste("No patient at risk had a dose at these lags at any event",
                 "time."),
       i = "The weight is NA there; hazard ratios over them are refused.",
@@ -39,14 +40,4 @@ warn_about_fit <- function(fit) {
     )
   }
   invisible(fit)
-}
-
-# "lags 1 to 4 and 61 to 90".
-format_lags <- function(lags) {
-  first <- lags[c(TRUE, diff(lags) > 1L)]
-  last <- lags[c(diff(lags) > 1L, TRUE)]
-  ranges <- ifelse(first == last, first, paste(first, "to", last))
-  if (length(ranges) > 4L) ranges <- c(ranges[1:3], "others")
-  paste(if (length(lags) == 1L) "lag" else "lags",
-        paste(ranges, collapse = ", "))
 }

@@ -135,10 +135,10 @@ wce_control <- function(max_iter = 50L, tol_step = 1e-13,
     x
   }
   structure(
-    list(max_iter = check_whole(max_iter, "max_iter", 1),
+    list(max_iter = check_integer(max_iter, "max_iter", 1),
          tol_step = positive(tol_step, "tol_step"),
          tol_singular = positive(tol_singular, "tol_singular"),
-         max_halving = check_whole(max_halving, "max_halving", 0)),
+         max_halving = check_integer(max_halving, "max_halving", 0)),
     class = "wce_control"
   )
 }
