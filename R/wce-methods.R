@@ -1,0 +1,257 @@
+# What R's modelling generics answer for a fitted "wce" object.
+#
+# coef(), formula(), confint(), AIC(), BIC() and update() work through the
+# defaults of the stats package: the elements and methods here are made so.
+
+#' Methods for fitted weighted cumulative exposure models
+#'
+#' The usual generics work on the result of [wce()]: `coef`, `vcov`, `confint`
+#' (normal intervals), `logLik`, `AIC`, `BIC`, `nobs`, `formula`, `terms`,
+#' `update`, `print` and `summary`; with the generics package (or broom)
+#' attached also `tidy` and `glance`.
+#'
+#' The number of observations of a partial likelihood is its number of events:
+#' `nobs()` gives that, and `BIC()` uses it, as for [survival::coxph()]. The
+#' degrees of freedom are the coefficients that were estimated.
+#'
+#' @param object,x A fitted model, from [wce()].
+#' @param complete If `TRUE`, coefficients dropped as collinear have rows and
+#'   columns of `NA`, as they are `NA` in `coef()`; if `FALSE` they are left out.
+#' @param ... Not used.
+#' @return
+#' * `vcov`: the covariance matrix of the coefficients, the inverse of the
+#'   information, named as `coef()`.
+#' * `logLik`: the log partial likelihood at the optimum, with attributes `df`
+#'   and `nobs`.
+#' * `nobs`: the number of events.
+#' * `terms`: the terms of the model formula, `exposure()` terms included.
+#' @name wce-methods
+#' @seealso [weight_function()], [hazard_ratio()], [refit()], [plot.wce()]
+#' @examples
+#' fit <- example_fit()
+#' fit
+#' coef(summary(fit))
+#' confint(fit)
+#' BIC(fit)
+NULL
+
+#' @rdname wce-methods
+#' @importFrom stats vcov
+#' @export
+vcov.wce <- function(object, complete = TRUE, ...) {
+  labels <- names(object$coefficients)
+  dropped <- is.na(object$coefficients)
+  var <- object$var
+  dimnames(var) <- list(labels, labels)
+  if (!complete) return(var[!dropped, !dropped, drop = FALSE])
+  var[dropped, ] <- NA
+  var[, dropped] <- NA
+  var
+}
+
+#' @rdname wce-methods
+#' @importFrom stats logLik
+#' @export
+logLik.wce <- function(object, ...) {
+  structure(object$loglik[2L], df = sum(!is.na(object$coefficients)),
+            nobs = object$nevent, class = "logLik")
+}
+
+#' @rdname wce-methods
+#' @importFrom stats nobs
+#' @export
+nobs.wce <- function(object, ...) object$nevent
+
+#' @rdname wce-methods
+#' @importFrom stats terms
+#' @export
+terms.wce <- function(x, ...) {
+  x$terms %||% stats::terms(x$formula, specials = c("exposure", "strata"))
+}
+
+#' @rdname weight_function
+#' @param x A fitted model.
+#' @param row.names,optional Not used.
+#' @param ... Passed to `weight_function()`.
+#' @export
+as.data.frame.wce <- function(x, row.names = NULL, optional = FALSE, ...) {
+  as.data.frame(weight_function(x, ...))
+}
+
+#' Another fit of the grid
+#'
+#' A call of [wce()] with several `nknots` fits them all and returns the one
+#' that the criterion prefers. `refit()` returns another one, without
+#' estimating anything again.
+#'
+#' @param object A fitted model, from [wce()] with a grid of `nknots`.
+#' @param nknots The number of interior knots wanted: one of
+#'   `object$selection$nknots` (with several exposure terms a string such as
+#'   `"1+2"`).
+#' @param ... Not used.
+#' @return An object of class `wce`, as if [wce()] had been called with this
+#'   `nknots` alone, but with the `selection` table of the whole grid, whose
+#'   column `selected` marks the fit that is returned.
+#' @section Errors: `vigitensor_error_not_in_grid` when there is no such fit.
+#' @export
+#' @examples
+#' fit <- example_fit(nknots = 1:2)
+#' fit$selection
+#' refit(fit, 2)
+refit <- function(object, ...) UseMethod("refit")
+
+#' @rdname refit
+#' @export
+refit.wce <- function(object, nknots, ...) {
+  # With several terms a row of the grid reads "1+2": one number per term.
+  grid <- object$selection$nknots
+  ok <- is.atomic(nknots) && length(nknots) == 1L
+  row <- if (ok) match(as.character(nknots), as.character(grid)) else NA
+  if (is.na(row)) {
+    abort_input(
+      "`nknots` must be one of the numbers of knots that were fitted.",
+      x = sprintf("Fitted: %s.", format_list(grid)),
+      i = "Call `wce()` again with the wanted `nknots`.",
+      code = "not_in_grid", arg = "nknots"
+    )
+  }
+  select_fit(object, row)
+}
+
+# ---- summary -----------------------------------------------------------------
+
+#' @rdname wce-methods
+#' @param level Confidence level of the intervals.
+#' @return
+#' * `summary`: an object of class `summary.wce`; its `coefficients` (also
+#'   `coef(summary(fit))`) is a matrix with a row per coefficient and columns
+#'   `coef`, `exp(coef)`, `se(coef)`, `z` and `Pr(>|z|)`, its `weights` a list
+#'   with the weight function of each term at some lags, `logtest` the
+#'   likelihood ratio test against no effect of anything.
+#' @export
+summary.wce <- function(object, level = 0.95, ...) {
+  check_level(level)
+  keep <- c("call", "formula", "engine", "n_rows", "n_subjects", "nevent",
+            "n_pairs", "ties", "criterion", "df", "loglik", "iter", "converged",
+            "infinite", "exposures", "selection", "counts", "unit", "session")
+  result <- object[intersect(keep, names(object))]
+  result$coefficients <- coefficient_table(object)
+  result$level <- level
+  result$weights <- lapply(seq_along(object$exposures), function(k) {
+    all_lags <- weight_function(object, term = k, level = level)
+    shown <- some_lags(object$exposures[[k]])
+    all_lags[match(shown, all_lags$lag), , drop = FALSE]
+  })
+  names(result$weights) <- exposure_labels(object)
+  result$total <- total_effects(object, level)
+  statistic <- 2 * diff(object$loglik)
+  result$logtest <- c(test = statistic, df = object$df, pvalue = stats::pchisq(
+    statistic, object$df, lower.tail = FALSE))
+  structure(result, class = "summary.wce")
+}
+
+coefficient_table <- function(object) {
+  b <- object$coefficients
+  se <- sqrt(diag(object$var))
+  se[is.na(b)] <- NA
+  z <- b / se
+  table <- cbind(b, exp(b), se, z, 2 * stats::pnorm(-abs(z)))
+  dimnames(table) <- list(names(b), c("coef", "exp(coef)", "se(coef)", "z",
+                                      "Pr(>|z|)"))
+  table
+}
+
+# About seven lags, both ends among them, on round numbers where possible.
+some_lags <- function(exposure) {
+  lags <- exposure$lags
+  n <- length(lags)
+  if (n <= 8L) return(lags)
+  round_ones <- pretty(lags, n = 6L)
+  step <- max(1, round(round_ones[2L] - round_ones[1L]))
+  middle <- lags[lags %% step == 0]
+  middle <- middle[middle - lags[1L] >= step / 2 &
+                     lags[n] - middle >= step / 2]
+  c(lags[1L], middle, lags[n])
+}
+
+# Hazard ratio of dose 1 at every lag against none, by term. NA where the data
+# do not cover the whole window.
+total_effects <- function(object, level) {
+  effects <- lapply(seq_along(object$exposures), function(k) {
+    tryCatch(
+      hazard_ratio(object, 1, level = level, term = k),
+      vigitensor_error_uncovered_lags = no_total,
+      vigitensor_error_not_estimable = no_total
+    )
+  })
+  result <- do.call(rbind, lapply(effects, as.data.frame))
+  result$profile <- NULL
+  cbind(term = exposure_labels(object), result)
+}
+
+no_total <- function(condition) {
+  data.frame(profile = "1", log_hr = NA_real_, se = NA_real_, hr = NA_real_,
+             lower = NA_real_, upper = NA_real_)
+}
+
+# ---- tidiers (generics package) ----------------------------------------------
+
+#' Tidy summaries of a fitted model
+#'
+#' Methods for `tidy()` and `glance()` of the generics package, which broom
+#' exports too: data frames with the usual column names.
+#'
+#' @param x A fitted model, from [wce()].
+#' @param conf.int If `TRUE`, columns `conf.low` and `conf.high` are added.
+#' @param conf.level Confidence level of that interval.
+#' @param exponentiate If `TRUE`, estimates and interval are hazard ratios
+#'   (standard errors stay on the log scale, as in broom).
+#' @param ... Not used.
+#' @return `tidy`: a data frame with one row per coefficient: `term`, `estimate`,
+#'   `std.error`, `statistic`, `p.value`. `glance`: a data frame of one row: `n`
+#'   (rows), `n_subjects`, `nevent`, `nknots`, `statistic.log`, `p.value.log`,
+#'   `df`, `logLik`, `AIC`, `BIC`, `nobs` (events).
+#' @name wce-tidiers
+#' @examplesIf requireNamespace("generics", quietly = TRUE)
+#' fit <- example_fit()
+#' generics::tidy(fit, conf.int = TRUE)
+#' generics::glance(fit)
+NULL
+
+#' @rdname wce-tidiers
+#' @exportS3Method generics::tidy
+tidy.wce <- function(x, conf.int = FALSE, conf.level = 0.95,
+                     exponentiate = FALSE, ...) {
+  table <- coefficient_table(x)
+  result <- data.frame(
+    term = rownames(table) %||% character(), estimate = table[, "coef"],
+    std.error = table[, "se(coef)"], statistic = table[, "z"],
+    p.value = table[, "Pr(>|z|)"], row.names = NULL
+  )
+  if (conf.int) {
+    check_level(conf.level, "conf.level")
+    reach <- stats::qnorm((1 + conf.level) / 2) * result$std.error
+    result$conf.low <- result$estimate - reach
+    result$conf.high <- result$estimate + reach
+  }
+  if (exponentiate) {
+    ratios <- intersect(names(result), c("estimate", "conf.low", "conf.high"))
+    result[ratios] <- lapply(result[ratios], exp)
+  }
+  result
+}
+
+#' @rdname wce-tidiers
+#' @exportS3Method generics::glance
+glance.wce <- function(x, ...) {
+  statistic <- 2 * diff(x$loglik)
+  df <- sum(!is.na(x$coefficients))
+  selected <- which(x$selection$selected)[1L]
+  data.frame(
+    n = x$n_rows, n_subjects = x$n_subjects, nevent = x$nevent,
+    nknots = x$selection$nknots[selected], statistic.log = statistic,
+    p.value.log = stats::pchisq(statistic, df, lower.tail = FALSE), df = df,
+    logLik = x$loglik[2L], AIC = stats::AIC(x), BIC = stats::BIC(x),
+    nobs = x$nevent
+  )
+}

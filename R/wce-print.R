@@ -1,0 +1,203 @@
+# print() and summary() of a fitted model: at most 80 columns, no times, no
+# addresses, nothing of a single person.
+
+#' @rdname wce-methods
+#' @param digits Significant digits of the coefficient table.
+#' @param level Confidence level of the intervals.
+#' @export
+print.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
+                      level = 0.95, ...) {
+  print_header(x)
+  covariates <- setdiff(seq_along(x$coefficients), exposure_indices(x))
+  if (length(covariates)) {
+    cat("\nCovariates\n")
+    print_coefficients(coefficient_table(x)[covariates, , drop = FALSE], digits)
+  }
+  total <- total_effects(x, level)
+  for (k in seq_along(x$exposures)) {
+    cat("\n")
+    print_exposure(x$exposures[[k]], x$unit)
+    print_records(x$exposures[[k]], x$counts$records[[k]])
+    print_total(total[k, ], x$exposures[[k]], x$unit, level)
+  }
+  cat("\n")
+  print_choice(x)
+  print_warnings(x)
+  cat_wrapped("Next: plot(fit), weight_function(fit), ",
+              "hazard_ratio(fit, profile), summary(fit).")
+  invisible(x)
+}
+
+#' @rdname wce-methods
+#' @export
+print.summary.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
+                              ...) {
+  print_header(x)
+  cat("\nCoefficients\n")
+  print_coefficients(x$coefficients, digits)
+  for (k in seq_along(x$exposures)) {
+    cat("\n")
+    print_exposure(x$exposures[[k]], x$unit)
+    print_records(x$exposures[[k]], x$counts$records[[k]])
+    print_total(x$total[k, ], x$exposures[[k]], x$unit, x$level)
+    print_weights(x$weights[[k]], x$unit, x$level)
+  }
+  if (NROW(x$selection) > 1L) {
+    cat("\nKnots tried\n")
+    print_selection(x$selection, x$criterion)
+  }
+  cat("\n")
+  print_choice(x)
+  print_warnings(x)
+  cat(sprintf("Log-likelihood %.4f; likelihood ratio test %s on %d df, p %s\n",
+              x$loglik[2L], format_ratio(x$logtest[["test"]], 4L),
+              as.integer(x$logtest[["df"]]), format_p(x$logtest[["pvalue"]])))
+  invisible(x)
+}
+
+# ---- pieces ------------------------------------------------------------------
+
+exposure_indices <- function(fit) {
+  unlist(lapply(fit$exposures, `[[`, "index"))
+}
+
+format_p <- function(p) {
+  text <- format.pval(p, digits = 2L, eps = 1e-16)
+  if (startsWith(text, "<")) sub("<", "< ", text) else paste("=", text)
+}
+
+print_header <- function(x) {
+  cat("Weighted cumulative exposure Cox model\n")
+  cat_wrapped(paste(deparse(x$formula, width.cutoff = 500L), collapse = " "),
+              indent = 2L, exdent = 4L)
+  cat("\n")
+  joined <- x$counts$joined_rows %||% x$n_rows
+  cat_wrapped(
+    count_of(x$n_subjects, "subject"), ", ", count_of(x$nevent, "event"), ", ",
+    count_of(x$n_rows, "row"),
+    if (joined < x$n_rows) sprintf(" (%s when joined)", format_count(joined)),
+    ", ", count_of(x$n_pairs, "exposed pair"), " of row and event time"
+  )
+  cat(sprintf("%s ties, engine \"%s\"\n", tools::toTitleCase(x$ties), x$engine))
+}
+
+# Zero counts say nothing; every other one is a decision about somebody's data.
+print_records <- function(exposure, counts) {
+  if (!isTRUE(exposure$from_records) || is.null(counts)) return(invisible())
+  words <- c(other_people = "of other people", outside_window =
+               "outside every window", overlapping = "overlapping (doses add)")
+  words <- words[unlist(counts[names(words)]) > 0]
+  cat_wrapped(
+    "Records: ", format_count(counts$used), " used of ",
+    format_count(counts$given),
+    if (length(words)) {
+      paste0("; ", vapply(counts[names(words)], format_count, ""), " ", words,
+             collapse = "")
+    }, indent = 2L
+  )
+}
+
+print_coefficients <- function(table, digits) {
+  stats::printCoefmat(table, digits = digits, signif.stars = FALSE,
+                      P.values = TRUE, has.Pvalue = TRUE, na.print = "NA")
+}
+
+print_exposure <- function(exposure, unit) {
+  knots <- length(exposure$knots)
+  # Knots are kept as positions in the window, which begins after lag_in.
+  where <- if (knots) {
+    sprintf(" (%s)", paste(exposure$knots + exposure$lag_in, collapse = ", "))
+  }
+  constraint <- switch(as.character(exposure$constrained),
+    "FALSE" = "no constraint",
+    right = paste("zero at lag", format_count(exposure$cutoff)),
+    left = paste("zero at lag", exposure$lag_in + 1)
+  )
+  if (identical(exposure$basis, "WCE")) {
+    constraint <- sub("^zero", "nearly zero", constraint)
+  }
+  cat_wrapped(
+    exposure$label, ": lags ", format_count(exposure$lags[1L]), " to ",
+    format_count(exposure$cutoff), " ", plural_unit(unit), ", ",
+    count_of(knots, "interior knot"), where, ", ", constraint,
+    if (identical(exposure$basis, "WCE")) ", basis of the WCE package"
+  )
+}
+
+print_total <- function(total, exposure, unit, level) {
+  if (is.na(total$log_hr)) {
+    uncovered <- exposure$lags[!exposure$covered]
+    cat_wrapped(
+      "Dose 1 at all lags against none: not estimable, ",
+      if (length(uncovered)) {
+        paste0("no data at lags ", format_ranges(uncovered))
+      } else "a spline coefficient was dropped as collinear",
+      indent = 2L, exdent = 4L
+    )
+  } else {
+    cat_wrapped(
+      "Dose 1 at all lags against none: ",
+      format_interval(total$hr, total$lower, total$upper, level),
+      indent = 2L, exdent = 4L
+    )
+  }
+}
+
+print_weights <- function(weights, unit, level) {
+  cat(sprintf("  Weight: log HR per unit of dose, by lag in %s, %s interval\n",
+              plural_unit(unit), format_level(level)))
+  shown <- as.data.frame(weights)
+  shown <- shown[setdiff(names(shown), "term")]
+  # One scale for the column: a weight of 1e-12 beside 0.03 is a zero.
+  values <- c("weight", "se", "lower", "upper")
+  size <- max(abs(unlist(shown[values])), 0, na.rm = TRUE)
+  places <- if (size > 0) max(0, 3 - floor(log10(size)) - 1) else 2
+  shown[values] <- lapply(shown[values], formatC, digits = places + 1,
+                          format = "f")
+  print(shown, row.names = FALSE)
+}
+
+print_selection <- function(selection, criterion) {
+  shown <- selection[setdiff(names(selection), "selected")]
+  numbers <- intersect(c("loglik", "aic", "bic"), names(shown))
+  shown[numbers] <- lapply(shown[numbers], formatC, digits = 2L, format = "f")
+  shown$" " <- ifelse(selection$selected, "<- this fit", "")
+  print(shown, row.names = FALSE, right = TRUE)
+}
+
+# How this number of knots came to be.
+print_choice <- function(x) {
+  selection <- x$selection
+  if (NROW(selection) < 2L) return(invisible())
+  name <- toupper(x$criterion)
+  best <- selection$nknots[which.min(selection[[x$criterion]])]
+  this <- selection$nknots[selection$selected]
+  other <- setdiff(selection$nknots, this)[1L]
+  cat_wrapped(
+    if (identical(best, this)) {
+      sprintf("%s chose %s among %s.", name, knots_label(this),
+              format_list(selection$nknots))
+    } else {
+      sprintf("This fit has %s; %s prefers %s.", knots_label(this), name, best)
+    },
+    sprintf(" Others: refit(fit, %s).",
+            if (is.character(other)) dQuote(other, FALSE) else other)
+  )
+}
+
+# "1 knot"; several terms have one number each, "1+2 knots".
+knots_label <- function(nknots) {
+  if (is.character(nknots)) paste(nknots, "knots") else count_of(nknots, "knot")
+}
+
+print_warnings <- function(x) {
+  if (isFALSE(x$converged)) {
+    cat_wrapped("Warning: the fit did not converge in ",
+                count_of(x$iter, "iteration"), ".")
+  }
+  if (any(x$infinite)) {
+    labels <- names(x$coefficients) %||% rownames(x$coefficients)
+    cat_wrapped("Warning: the likelihood still rises as these grow: ",
+                format_list(labels[x$infinite]), ".")
+  }
+}
