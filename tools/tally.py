@@ -17,9 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ALLOWED_SKIP = re.compile(r"VIGITENSOR_SHARED|\bGPU\b|\bCUDA\b", re.IGNORECASE)
-SUMMARY = re.compile(
-    r"\[ FAIL (\d+) \| WARN (\d+) \| SKIP (\d+) \| PASS (\d+) \]"
-)
+SUMMARY = re.compile(r"\[ FAIL (\d+) \| WARN (\d+) \| SKIP (\d+) \| PASS (\d+) \]")
 SKIP_LINE = re.compile(r"^(?:•|\*|<U\+2022>) (.*) \((\d+)\)(?:: .*)?$")
 
 
@@ -111,9 +109,7 @@ def add_check(tally: Tally, folder: Path, name: str, strict: bool) -> None:
     if not outputs:
         tally.fail(f"{name}: the R tests did not run")
         return
-    add_testthat(
-        tally, name, outputs[-1].read_text(errors="replace"), strict=strict
-    )
+    add_testthat(tally, name, outputs[-1].read_text(errors="replace"), strict=strict)
 
 
 def main(results: Path, check: Path, check_without: Path) -> int:
