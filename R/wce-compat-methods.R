@@ -27,7 +27,7 @@ HR.WCE <- function(x, vecnum, vecdenom, allres = FALSE) {
   if (length(uncovered)) {
     warn_user(
       "The profiles differ where the data say nothing.",
-      x = sprintf("Not covered: %s.", format_lags(uncovered)),
+      x = sprintf("Not covered: lags %s.", format_ranges(uncovered)),
       i = "The hazard ratio rests on the shape of the splines there.",
       code = "uncovered_lags", data = list(lags = uncovered)
     )

@@ -237,7 +237,7 @@ compat_warn <- function(result, design) {
   if (!all(covered)) {
     warn_user(
       "There are lags at which no patient at risk had a dose at any event.",
-      x = sprintf("Not covered: %s.", format_lags(which(!covered))),
+      x = sprintf("Not covered: lags %s.", format_ranges(which(!covered))),
       i = "The weights there come from the shape of the splines alone.",
       code = "uncovered_lags", data = list(lags = which(!covered))
     )

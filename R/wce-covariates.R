@@ -130,8 +130,9 @@ read_matrix <- function(terms, frame, n) {
 
 # A factor with one level has no contrast; say so before R does.
 check_factors <- function(terms, frame) {
-  used <- rownames(attr(terms, "factors")) %||% character()
-  used <- used[rowSums(attr(terms, "factors")) > 0]
+  factors <- attr(terms, "factors")
+  if (length(factors) == 0L) return(invisible())
+  used <- rownames(factors)[rowSums(factors) > 0]
   for (name in intersect(used, names(frame))) {
     x <- frame[[name]]
     n_levels <- if (is.factor(x)) nlevels(x) else if (is.character(x)) {

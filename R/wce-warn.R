@@ -32,7 +32,7 @@ warn_about_fit <- function(fit) {
     lags <- term$lags[!term$covered]
     warn_user(
       sprintf("`%s` says nothing about the lags %s.", term$label,
-              format_lags(lags)),
+              format_ranges(lags)),
       x = paste("No patient at risk had a dose at these lags at any event",
                 "time."),
       i = "The weight is NA there; hazard ratios over them are refused.",
