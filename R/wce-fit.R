@@ -16,7 +16,7 @@ wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
     start = rows$start, stop = rows$stop, event = rows$event,
     stratum = rows$stratum, subject = rows$subject, offset = rows$offset,
     weight = rows$weight, x = rows$x, n_subjects = rows$n_subjects,
-    terms = terms, designs = designs, ties = ties, control = control
+    terms = terms, designs = designs, ties = ties, control = unclass(control)
   )
   result$fits <- lapply(result$fits, tidy_fit)
   result

@@ -243,7 +243,7 @@ test_that("collinear columns are NA with a warning, unused levels left out", {
 
 test_that("lags that nobody covers are named", {
   study <- good()
-  # Doses only long before the follow-up: lags below 12 are never covered.
+  # Doses only long before the follow-up: the last 10 units before entry are free.
   records <- data.frame(person_id = study$people$person_id, drug = "a",
                         start = study$people$entry - 40,
                         stop = study$people$entry - 10,
@@ -262,9 +262,9 @@ test_that("lags that nobody covers are named", {
     inherits(w, "vigitensor_warning_uncovered_lags")
   }, warnings)
   expect_length(uncovered, 1)
-  first_event <- min(with(study$people, (exit - entry)[event == 1]))
-  expect_identical(uncovered[[1]]$lags[1], 1L)
   expect_identical(fit$exposures[[1]]$covered, !seq_len(60) %in%
                      uncovered[[1]]$lags)
-  expect_true(all(seq_len(10 + first_event) %in% uncovered[[1]]$lags))
+  # At risk means at least one unit after entry: lag 11 is the most recent.
+  expect_true(all(1:10 %in% uncovered[[1]]$lags))
+  expect_true(fit$exposures[[1]]$covered[30])
 })
