@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # R CMD check on a machine where no Python can be found, imitated: a PATH
-# without any, a home without environments, and RETICULATE_PYTHON naming a
-# program that is none. Tests that need the engine skip themselves here; all the
+# without any, and a home without environments. Tests that need the engine skip themselves here; all the
 # rest must pass, quietly.
 #
 #   bash tools/check-no-python.sh OUTPUT-FOLDER
@@ -25,9 +24,9 @@ for folder in "${folders[@]}"; do
 done
 
 unset VIGITENSOR_REQUIRE_ENGINE VIGITENSOR_PYTHON VIGITENSOR_HOME VIRTUAL_ENV
+unset RETICULATE_PYTHON RETICULATE_PYTHON_ENV
 unset R_USER_DATA_DIR XDG_DATA_HOME R_USER_CACHE_DIR XDG_CACHE_HOME
 export PATH="$OUT/bin" HOME="$OUT/home"
-export RETICULATE_PYTHON="$OUT/bin/false"
 export VIGITENSOR_SOURCE="${VIGITENSOR_SOURCE:-$ROOT}" NOT_CRAN=true
 export _R_CHECK_SYSTEM_CLOCK_=0 _R_CHECK_VIGNETTES_SKIP_RUN_MAYBE_=true
 

@@ -11,8 +11,9 @@ read_table <- function(name) {
   utils::read.csv(file.path(folders[[1L]], paste0(name, ".csv")))
 }
 output <- function(name) file.path(folders[[2L]], name)
-heading <- function(text) cat("\n", text, "\n", strrep("-", nchar(text)), "\n\n",
-                              sep = "")
+heading <- function(text) {
+  cat("\n", text, "\n", strrep("-", nchar(text)), "\n\n", sep = "")
+}
 say <- function(...) cat(strwrap(paste0(...), width = 78), "", sep = "\n")
 
 # ---- what was read ----------------------------------------------------------
@@ -34,11 +35,12 @@ for (part in names(titles)) {
               format(rows$persons, big.mark = ",", trim = TRUE)), sep = "")
   cat("\n")
 }
-say("Lines with - were left out. Time is counted in days since the observation ",
-    "of a person began, which is the day of birth here: people of the same age ",
-    "are compared. A dispensing on day D for n days is (D, D + n], an event on ",
-    "day E stops at E + 1. What was dispensed after the first event, or lasts ",
-    "beyond the observation, does no harm: nobody is at risk then.")
+say("Lines with - were left out. Time is counted in days since the ",
+    "observation of a person began, which is the day of birth here: people of ",
+    "the same age are compared. A dispensing on day D for n days is (D, D + ",
+    "n], an event on day E stops at E + 1. What was dispensed after the first ",
+    "event, or lasts beyond the observation, does no harm: nobody is at risk ",
+    "then.")
 
 # ---- the model --------------------------------------------------------------
 
@@ -97,12 +99,12 @@ for (cutoff in names(fits)) {
 invisible(grDevices::dev.off())
 
 heading("5. Before you believe it")
-say("These are synthetic patients: nothing here is about real people. And even ",
-    "in real ones this would not show harm done by the antibiotics: the ",
+say("These are synthetic patients: nothing here is about real people. And ",
+    "even in real ones this would not show harm done by the antibiotics: the ",
     "comparison is confounded by indication. Antibiotics are given for acute ",
-    "infections of the airways, and it is these that precede chronic sinusitis. ",
-    "The weight function describes when, after such a prescription, the ",
-    "diagnosis is made.")
+    "infections of the airways, and it is these that precede chronic ",
+    "sinusitis. The weight function describes when, after such a ",
+    "prescription, the diagnosis is made.")
 cat("Written to ", folders[[2L]], "/:\n", sep = "")
 cat(sprintf("  %-20s %s\n", c("weight-function.png", "hazard-ratios.csv",
                               "fit.rds", "both-fits.rds"),
