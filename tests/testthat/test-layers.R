@@ -93,7 +93,7 @@ test_that("no file of R/ or of the engine names a folder of one machine", {
 })
 
 test_that("the package and its engine have one version", {
-  file <- system.file("python", "vigitensor", "__init__.py",
+  file <- system.file("python", "vigitensor", "_version.py",
                       package = "vigitensor")
   expect_true(nzchar(file))
   lines <- readLines(file)
