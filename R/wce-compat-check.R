@@ -163,7 +163,10 @@ compat_check_data <- function(data, roles, covariates, faults) {
     return(invisible())
   }
   column <- function(role) data[[roles[[role]]]]
-  id <- id_values(faults, column("id"), roles$id, "data")
+  id <- column("id")
+  # The bits of negative 64-bit integers read as NaN.
+  if (is_integer64(id) && any(is.nan(unclass(id)))) id <- plain_double(id)
+  id <- id_values(faults, id, roles$id, "data")
   event <- compat_event(faults, column("event"), roles$event)
   dose <- dose_column(faults, column("expos"), roles$expos, "data")
   times <- compat_times(faults, column("start"), column("stop"), roles)
@@ -247,11 +250,13 @@ compat_times <- function(faults, start, stop, roles) {
   compat_units(faults, start, stop, length)
 }
 
-# Rounding moves a time by less than a millionth of a row.
+# Rounding moves a time by less than a millionth of a row. After a fault the
+# times are whole millionths of a row, only to look for gaps and overlaps.
 compat_units <- function(faults, start, stop, length) {
   near <- 1e-6
   unit <- length[1L]
-  if (max(length) - min(length) > near * unit) {
+  mixed <- max(length) - min(length) > near * unit
+  if (mixed) {
     unit <- stats::quantile(length, 0.5, type = 1L, names = FALSE)
     add_fault(
       faults, "row_length",
@@ -259,16 +264,20 @@ compat_units <- function(faults, start, stop, length) {
       "Split the long rows, or use `wce()`, where rows may have any length.",
       which(abs(length - unit) > near * unit)
     )
-    return(list(start = start, stop = stop, row_length = unit))
   }
   origin <- min(start)
-  start <- if (unit == 1) start - origin else (start - origin) / unit
+  start <- start - origin
+  if (unit != 1) start <- start / unit
   whole <- round(start)
-  off <- which(abs(start - whole) > near)
+  off <- if (!mixed) which(abs(start - whole) > near)
   if (length(off)) {
-    add_fault(faults, "row_alignment", paste(
-      "Rows must begin a whole number of rows after the earliest start."),
-      "Shift the times of these rows to the common grid.", off)
+    add_fault(faults, "row_alignment",
+              "Rows must begin a whole number of rows after the earliest start.",
+              "Shift the times of these rows to the common grid.", off)
+  }
+  if (mixed || length(off)) {
+    return(list(start = round(start / near), row_length = unit,
+                stop = round((stop - origin) / unit / near)))
   }
   list(start = whole, stop = whole + 1, row_length = unit)
 }
@@ -297,7 +306,8 @@ compat_sequence <- function(faults, subject, times, ord) {
 #' @details `checkWCE()` looks for every fault of the data that would make
 #'   `WCE()` stop, prints one note for each, or one line if there is none.
 #' @return `checkWCE()`: invisibly, a list of class `wce_compat_check`: `ok`;
-#'   `faults`, a data frame with a row per fault (`code`, `message`, `n_rows`);
+#'   `faults`, a data frame with a row per fault (`code`, `message`, `fix`,
+#'   `n_rows`);
 #'   `rows`, a list of row numbers of `data`, one element for each fault.
 #' @export
 #' @rdname wce_compat
@@ -323,6 +333,7 @@ checkWCE <- function(data, id, event, start, stop, expos) {
       faults = data.frame(
         code = vapply(found, `[[`, "", "code"),
         message = vapply(found, `[[`, "", "message"),
+        fix = vapply(found, function(f) f$fix %||% "", ""),
         n_rows = vapply(found, function(f) length(f$rows), 0L)
       ),
       rows = stats::setNames(lapply(found, `[[`, "rows"),
@@ -345,6 +356,7 @@ print.wce_compat_check <- function(x, ...) {
     rows <- x$rows[[k]]
     at <- if (length(rows)) sprintf(" [%s]", format_rows(rows))
     cat_wrapped("- ", x$faults$message[k], at)
+    if (nzchar(x$faults$fix[k])) cat_wrapped(x$faults$fix[k], indent = 2L, exdent = 2L)
   }
   invisible(x)
 }
