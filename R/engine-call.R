@@ -91,10 +91,10 @@ format_versions <- function(versions) {
 # ---- before a call ----------------------------------------------------------
 
 send_threads <- function() {
-  threads <- as.integer(engine_threads(.engine$cores))
-  if (identical(threads, .engine$threads)) return(invisible())
-  engine_invoke("set_threads", list(threads))
-  .engine$threads <- threads
+  wanted <- list(wanted_threads())
+  if (identical(wanted, .engine$threads)) return(invisible())
+  engine_invoke("set_threads", wanted)
+  .engine$threads <- wanted
 }
 
 housekeeping <- c("engine_report", "set_threads", "warm_up")

@@ -62,8 +62,7 @@ check_engine_name <- function(engine, call = NULL) {
 #'   \item{`python`}{Path of the Python in use, or of the one looked for.}
 #'   \item{`device`}{`"cpu"`.}
 #'   \item{`threads`}{Number of threads.}
-#'   \item{`memory`}{List: `total` and `available`, in bytes; `NA` if
-#'     unknown.}
+#'   \item{`memory`}{Memory that is still free, in bytes; `NA` if unknown.}
 #'   \item{`cache`}{Folder of compiled kernels.}
 #'   \item{`cache_is_warm`}{`TRUE` if the kernels are compiled already.}
 #'   }
@@ -82,22 +81,22 @@ engine_info <- function() {
     python = if (python_is_running()) reticulate::py_config()$python else {
       wanted_python()$path
     },
-    device = "cpu", threads = NA_integer_,
-    memory = list(total = NA_real_, available = NA_real_),
+    device = "cpu", threads = NA_integer_, memory = NA_real_,
     cache = .engine$cache %||% engine_cache(), cache_is_warm = NA
   )
   if (available) {
     report <- engine_report()
-    info$threads <- engine_threads(.engine$cores)
-    for (field in intersect(c("device", "memory", "cache_is_warm"),
-                            names(report))) {
-      info[[field]] <- report[[field]]
-    }
+    known <- intersect(c("device", "threads", "memory", "cache_is_warm"),
+                       names(report)[lengths(report) > 0L])
+    info[known] <- report[known]
   }
   structure(info, class = "vigitensor_engine_info")
 }
 
-engine_report <- function() engine_invoke("engine_report", list())
+engine_report <- function() {
+  send_threads()
+  engine_invoke("engine_report", list())
+}
 
 #' @export
 print.vigitensor_engine_info <- function(x, ...) {
@@ -141,9 +140,6 @@ fill_fields <- function(lines, width = 80L) {
   }, names(lines), lines), use.names = FALSE)
 }
 
-format_memory <- function(memory) {
-  gb <- function(bytes) sprintf("%.1f GB", bytes / 1e9)
-  known <- memory[vapply(memory, function(m) isTRUE(m > 0), NA)]
-  if (!length(known)) return("unknown")
-  paste(vapply(known, gb, ""), names(known), collapse = ", ")
+format_memory <- function(bytes) {
+  if (is.na(bytes)) "unknown" else sprintf("%.1f GB free", bytes / 1e9)
 }

@@ -36,6 +36,13 @@ engine_cache <- function() {
   tools::R_user_dir("vigitensor", "cache")
 }
 
+# Makes it, for this user only: what lies there is executed.
+make_cache <- function(cache = engine_cache()) {
+  dir.create(cache, showWarnings = FALSE, recursive = TRUE, mode = "0700")
+  if (file.access(cache, 2L) == 0L) return(cache)
+  make_cache(file.path(tempdir(), "vigitensor-cache"))
+}
+
 engine_path <- function() system.file("python", package = "vigitensor")
 
 # list(path, source): the Python to use and what named it.
@@ -131,13 +138,16 @@ no_python_reason <- function(wanted) {
   }
 }
 
+# Evaluates code with environment variables set, or unset where NA.
 with_variables <- function(variables, code) {
+  set <- function(values) {
+    Sys.unsetenv(names(values)[is.na(values)])
+    values <- values[!is.na(values)]
+    if (length(values)) do.call(Sys.setenv, as.list(values))
+  }
   old <- Sys.getenv(names(variables), unset = NA, names = TRUE)
-  on.exit({
-    Sys.unsetenv(names(old)[is.na(old)])
-    if (any(!is.na(old))) do.call(Sys.setenv, as.list(old[!is.na(old)]))
-  })
-  do.call(Sys.setenv, as.list(variables))
+  on.exit(set(old))
+  set(variables)
   force(code)
 }
 
@@ -173,12 +183,7 @@ import_engine <- function(path) {
   reason <- packages_reason(bridge)
   if (!is.null(reason)) return(reason)
 
-  cache <- engine_cache()
-  dir.create(cache, showWarnings = FALSE, recursive = TRUE)
-  if (file.access(cache, 2L) != 0L) {
-    cache <- file.path(tempdir(), "vigitensor-cache")
-    dir.create(cache, showWarnings = FALSE)
-  }
+  cache <- make_cache()
   bridge$set_environment("VIGITENSOR_CACHE_DIR", cache)
   bridge$add_engine(path, file.path(cache, "pycache"))
   .engine$api <- bridge$load(path)
@@ -187,7 +192,6 @@ import_engine <- function(path) {
   .engine$cache <- cache
   .engine$functions <- list()
   .engine$threads <- NULL
-  .engine$cores <- reticulate::py_to_r(bridge$n_cores())
   NULL
 }
 
@@ -201,7 +205,7 @@ load_bridge <- function() {
   builtins$exec(builtins$compile(source, "bridge.py", "exec"),
                 reticulate::py_get_attr(module, "__dict__"))
   functions <- c("set_environment", "add_engine", "load", "missing",
-                 "versions", "n_cores", "argument_kinds", "call")
+                 "versions", "argument_kinds", "call")
   stats::setNames(
     lapply(functions, function(f) module[[f]]), functions
   )

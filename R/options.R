@@ -74,8 +74,8 @@ under_r_cmd_check <- function() {
   any(startsWith(names(Sys.getenv()), "_R_CHECK_"))
 }
 
-# The engine's threads: the user's number, else every core; two under a check.
-engine_threads <- function(cores) {
-  threads <- option_threads() %||% cores
+# Threads to ask the engine for; NULL: all cores. At most two under a check.
+wanted_threads <- function() {
+  threads <- option_threads()
   if (under_r_cmd_check()) min(threads, 2L) else threads
 }

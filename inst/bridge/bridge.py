@@ -96,13 +96,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def n_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def argument_kinds(fun: Any) -> dict[str, list[str]]:
     """All arguments of an api function; those that are numbers or settings.
 

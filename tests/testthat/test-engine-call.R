@@ -1,0 +1,148 @@
+test_that("an EngineError becomes an error of its own class", {
+  skip_if_no_engine()
+  local_engine_function("refuse", "
+from vigitensor.errors import EngineError
+def refuse():
+    raise EngineError('x must be {n, d}', code='bad_shape', arg='x')
+")
+  error <- expect_error(engine_call("refuse"), class = "vigitensor_error_engine")
+  expect_s3_class(error, "vigitensor_error_bad_shape")
+  expect_s3_class(error, "vigitensor_error")
+  expect_identical(error$arg, "x")
+  expect_match(conditionMessage(error), "x must be {n, d}", fixed = TRUE)
+  expect_match(error$trace_python, "in refuse")
+  expect_false(inherits(error, "vigitensor_error_bug"))
+})
+
+test_that("any other error of Python is called our bug, with versions", {
+  skip_if_no_engine()
+  local_engine_function("fail", "def fail(): raise KeyError('lags')")
+  error <- expect_error(engine_call("fail"), class = "vigitensor_error_bug")
+  expect_match(conditionMessage(error), "KeyError in `fail`", fixed = TRUE)
+  expect_match(conditionMessage(error), "bug of ours")
+  expect_match(conditionMessage(error), "vigitensor [0-9.]+, R [0-9.]+")
+  expect_match(gsub("\\s+", " ", conditionMessage(error)), "numba [0-9.]+")
+  expect_match(error$trace_python, "KeyError")
+})
+
+test_that("lack of memory has its own class", {
+  skip_if_no_engine()
+  local_engine_function("grab", "def grab(): raise MemoryError('too large')")
+  expect_error(engine_call("grab"), class = "vigitensor_error_memory")
+})
+
+test_that("even a Python that wants to leave does not end R", {
+  skip_if_no_engine()
+  local_engine_function("leave", "def leave(): raise SystemExit(3)")
+  expect_error(engine_call("leave"), class = "vigitensor_error_bug")
+})
+
+# ---- threads ----------------------------------------------------------------
+
+test_that("the thread option reaches the engine when it changes", {
+  skip_if_no_engine()
+  withr::local_options(vigitensor.threads = 1)
+  expect_identical(engine_info()$threads, 1L)
+  options(vigitensor.threads = 2)
+  expect_identical(engine_info()$threads, 2L)
+})
+
+test_that("a thread option that is no number is refused", {
+  for (bad in list(0, 1.5, "two", NA, c(1, 2))) {
+    withr::local_options(vigitensor.threads = bad)
+    expect_error(wanted_threads(), class = "vigitensor_error_option")
+  }
+})
+
+test_that("a check uses two threads at most and the temporary directory", {
+  withr::local_envvar(`_R_CHECK_LIMIT_CORES_` = "true",
+                      VIGITENSOR_CACHE_DIR = NA)
+  withr::local_options(vigitensor.threads = NULL)
+  expect_identical(wanted_threads(), 2L)
+  options(vigitensor.threads = 64)
+  expect_identical(wanted_threads(), 2L)
+  options(vigitensor.threads = 1)
+  expect_identical(wanted_threads(), 1L)
+  expect_identical(dirname(engine_cache()), tempdir())
+})
+
+# ---- interrupts and forks ---------------------------------------------------
+
+test_that("Ctrl-C in the engine returns at once, and the engine lives on", {
+  skip_if_no_engine()
+  skip_on_os("windows")
+  # A kernel's way of waiting: short turns on the calling thread.
+  fresh <- in_fresh_r({
+    invisible(engine_available())
+    reticulate::py_run_string("
+def wait(seconds):
+    import time
+    end = time.time() + seconds
+    while time.time() < end:
+        time.sleep(0.02)
+    return seconds
+def fail():
+    raise ValueError('after the interrupt')
+")
+    main <- reticulate::import_main(convert = FALSE)
+    add <- function(f) {
+      .engine$functions[[f]] <- list(fun = main[[f]], names = "seconds",
+                                     number = "seconds")
+    }
+    add("wait")
+    add("fail")
+    interrupted <- function() {
+      system(sprintf("(sleep 0.5; kill -INT %d) &", Sys.getpid()))
+      begun <- Sys.time()
+      how <- tryCatch(
+        {
+          engine_call("wait", seconds = 20)
+          "finished"
+        },
+        interrupt = function(e) "interrupt", error = function(e) "error"
+      )
+      list(how = how, seconds = as.numeric(Sys.time() - begun, units = "secs"))
+    }
+    first <- interrupted()
+    # An error after it is an error, not a second interrupt.
+    error <- tryCatch(engine_call("fail"), error = class, interrupt = class)
+    again <- interrupted()
+    list(first = first, error = error[1L], again = again,
+         usable = engine_call("wait", seconds = 0.01))
+  })
+  expect_identical(fresh$value$first$how, "interrupt", info = fresh$output)
+  expect_lt(fresh$value$first$seconds, 1.5)
+  expect_identical(fresh$value$error, "vigitensor_error_bug")
+  expect_identical(fresh$value$again$how, "interrupt")
+  expect_lt(fresh$value$again$seconds, 1.5)
+  expect_identical(fresh$value$usable, 0.01)
+})
+
+test_that("forked children can use an engine that their parent has started", {
+  skip_if_no_engine()
+  skip_on_os("windows")
+  fresh <- in_fresh_r({
+    options(vigitensor.threads = 2)
+    invisible(engine_available())
+    reticulate::py_run_string("
+def pooled(n):
+    import numpy as np
+    from vigitensor import pool
+    found = []
+    pool.run_slices(lambda k: float(np.sum(np.arange(1000.0)) + k), range(8),
+                    found.append, threads=2)
+    return found
+")
+    main <- reticulate::import_main(convert = FALSE)
+    .engine$functions[["pooled"]] <- list(fun = main$pooled, names = "n",
+                                          number = "n")
+    here <- engine_call("pooled", 1)
+    there <- parallel::mclapply(1:2, function(k) engine_call("pooled", 1),
+                                mc.cores = 2L)
+    list(here = here, there = there)
+  })
+  expect_identical(fresh$value$here, 499500 + 0:7, info = fresh$output)
+  expect_identical(fresh$value$there,
+                   list(fresh$value$here, fresh$value$here))
+})
+
