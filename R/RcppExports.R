@@ -2,26 +2,38 @@
 # Generator token: 10BE3573-1514-4C36-9D1C-5A225CD40393
 
 run_starts <- function(x) {
-    .Call('_vigitensor_run_starts', PACKAGE = 'vigitensor', x)
+    .Call(`_vigitensor_run_starts`, x)
 }
 
 is_sorted_within <- function(subject, start) {
-    .Call('_vigitensor_is_sorted_within', PACKAGE = 'vigitensor', subject, start)
+    .Call(`_vigitensor_is_sorted_within`, subject, start)
 }
 
 scan_rows <- function(subject, start, stop, ord) {
-    .Call('_vigitensor_scan_rows', PACKAGE = 'vigitensor', subject, start, stop, ord)
+    .Call(`_vigitensor_scan_rows`, subject, start, stop, ord)
 }
 
 join_rows <- function(subject, start, stop, event, columns, ord) {
-    .Call('_vigitensor_join_rows', PACKAGE = 'vigitensor', subject, start, stop, event, columns, ord)
+    .Call(`_vigitensor_join_rows`, subject, start, stop, event, columns, ord)
 }
 
 join_doses <- function(subject, start, stop, dose, ord) {
-    .Call('_vigitensor_join_doses', PACKAGE = 'vigitensor', subject, start, stop, dose, ord)
+    .Call(`_vigitensor_join_doses`, subject, start, stop, dose, ord)
 }
 
 scan_records <- function(subject, start, stop, entry, exit, cutoff, ord) {
-    .Call('_vigitensor_scan_records', PACKAGE = 'vigitensor', subject, start, stop, entry, exit, cutoff, ord)
+    .Call(`_vigitensor_scan_records`, subject, start, stop, entry, exit, cutoff, ord)
+}
+
+simulate_cohort_cpp <- function(n, days, seed, spells, users, cum, cum_hazard, beta_sex, beta_age, late_entry, dropout) {
+    .Call(`_vigitensor_simulate_cohort_cpp`, n, days, seed, spells, users, cum, cum_hazard, beta_sex, beta_age, late_entry, dropout)
+}
+
+splitmix64_cpp <- function(state, n) {
+    .Call(`_vigitensor_splitmix64_cpp`, state, n)
+}
+
+unit_rows_cpp <- function(entry, exit, event, n_rows, first, start, stop, dose, cum) {
+    .Call(`_vigitensor_unit_rows_cpp`, entry, exit, event, n_rows, first, start, stop, dose, cum)
 }
 

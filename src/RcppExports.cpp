@@ -95,6 +95,58 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// simulate_cohort_cpp
+Rcpp::List simulate_cohort_cpp(int n, int days, double seed, const Rcpp::List& spells, const std::vector<double>& users, const Rcpp::List& cum, const std::vector<double>& cum_hazard, double beta_sex, double beta_age, double late_entry, double dropout);
+RcppExport SEXP _vigitensor_simulate_cohort_cpp(SEXP nSEXP, SEXP daysSEXP, SEXP seedSEXP, SEXP spellsSEXP, SEXP usersSEXP, SEXP cumSEXP, SEXP cum_hazardSEXP, SEXP beta_sexSEXP, SEXP beta_ageSEXP, SEXP late_entrySEXP, SEXP dropoutSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< int >::type n(nSEXP);
+    Rcpp::traits::input_parameter< int >::type days(daysSEXP);
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::List& >::type spells(spellsSEXP);
+    Rcpp::traits::input_parameter< const std::vector<double>& >::type users(usersSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::List& >::type cum(cumSEXP);
+    Rcpp::traits::input_parameter< const std::vector<double>& >::type cum_hazard(cum_hazardSEXP);
+    Rcpp::traits::input_parameter< double >::type beta_sex(beta_sexSEXP);
+    Rcpp::traits::input_parameter< double >::type beta_age(beta_ageSEXP);
+    Rcpp::traits::input_parameter< double >::type late_entry(late_entrySEXP);
+    Rcpp::traits::input_parameter< double >::type dropout(dropoutSEXP);
+    rcpp_result_gen = Rcpp::wrap(simulate_cohort_cpp(n, days, seed, spells, users, cum, cum_hazard, beta_sex, beta_age, late_entry, dropout));
+    return rcpp_result_gen;
+END_RCPP
+}
+// splitmix64_cpp
+Rcpp::CharacterVector splitmix64_cpp(double state, int n);
+RcppExport SEXP _vigitensor_splitmix64_cpp(SEXP stateSEXP, SEXP nSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< double >::type state(stateSEXP);
+    Rcpp::traits::input_parameter< int >::type n(nSEXP);
+    rcpp_result_gen = Rcpp::wrap(splitmix64_cpp(state, n));
+    return rcpp_result_gen;
+END_RCPP
+}
+// unit_rows_cpp
+Rcpp::List unit_rows_cpp(const Rcpp::NumericVector& entry, const Rcpp::NumericVector& exit, const Rcpp::IntegerVector& event, double n_rows, const Rcpp::IntegerVector& first, const Rcpp::NumericVector& start, const Rcpp::NumericVector& stop, const Rcpp::NumericVector& dose, const Rcpp::NumericVector& cum);
+RcppExport SEXP _vigitensor_unit_rows_cpp(SEXP entrySEXP, SEXP exitSEXP, SEXP eventSEXP, SEXP n_rowsSEXP, SEXP firstSEXP, SEXP startSEXP, SEXP stopSEXP, SEXP doseSEXP, SEXP cumSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type entry(entrySEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type exit(exitSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type event(eventSEXP);
+    Rcpp::traits::input_parameter< double >::type n_rows(n_rowsSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type first(firstSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type start(startSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type stop(stopSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type dose(doseSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type cum(cumSEXP);
+    rcpp_result_gen = Rcpp::wrap(unit_rows_cpp(entry, exit, event, n_rows, first, start, stop, dose, cum));
+    return rcpp_result_gen;
+END_RCPP
+}
 
 static const R_CallMethodDef CallEntries[] = {
     {"_vigitensor_run_starts", (DL_FUNC) &_vigitensor_run_starts, 1},
@@ -103,6 +155,9 @@ static const R_CallMethodDef CallEntries[] = {
     {"_vigitensor_join_rows", (DL_FUNC) &_vigitensor_join_rows, 6},
     {"_vigitensor_join_doses", (DL_FUNC) &_vigitensor_join_doses, 5},
     {"_vigitensor_scan_records", (DL_FUNC) &_vigitensor_scan_records, 7},
+    {"_vigitensor_simulate_cohort_cpp", (DL_FUNC) &_vigitensor_simulate_cohort_cpp, 11},
+    {"_vigitensor_splitmix64_cpp", (DL_FUNC) &_vigitensor_splitmix64_cpp, 2},
+    {"_vigitensor_unit_rows_cpp", (DL_FUNC) &_vigitensor_unit_rows_cpp, 9},
     {NULL, NULL, 0}
 };
 
