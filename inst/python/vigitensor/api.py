@@ -1,0 +1,233 @@
+"""What R calls: plain functions, arrays and numbers in, dict of arrays out.
+
+Codes of subjects and strata come 1-based, as R counts; this module makes them
+0-based and is the only one to do so. Inputs may be read-only and in Fortran
+order; they are never written to. Every fault is an ``EngineError`` with ``code``
+and ``arg``. Importing this module starts neither Numba nor threads.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import cache, checks, device
+from ._version import __version__
+from .errors import EngineError
+from .survival.exposure import Records
+from .survival.newton import Control, Fit
+from .survival.run import Rows, fit_grid
+
+_FIRST = 1  # R's first code
+
+
+def fit_wce(
+    start: Any,
+    stop: Any,
+    event: Any,
+    stratum: Any,
+    subject: Any,
+    offset: Any,
+    weight: Any,
+    x: Any,
+    n_subjects: int,
+    terms: Sequence[Mapping[str, Any]],
+    designs: Sequence[Sequence[Any]],
+    ties: str = "efron",
+    control: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fit weighted cumulative exposure Cox models over a grid of bases.
+
+    Parameters
+    ----------
+    start, stop : array (n,)
+        Person rows (start, stop], stop > start. With exposure terms, event
+        times must be whole numbers of time units.
+    event : array (n,)
+        0 or 1; an event is at ``stop``.
+    stratum, subject : array (n,)
+        Codes from 1; ``subject`` at most ``n_subjects``.
+    offset, weight : array (n,)
+        Finite; weights not negative.
+    x : array (n, q)
+        Covariates; q may be 0.
+    n_subjects : int
+        Number of subject codes.
+    terms : list of dict
+        Per exposure term: ``subject``, ``start``, ``stop``, ``dose`` of its
+        records (start, stop], whole time units, dose per unit; records of one
+        subject add where they overlap.
+    designs : list of list of array (m + 1, J)
+        Per design and term the cumulated basis table C, C(0) = 0.
+    ties : {"efron", "breslow"}
+    control : dict
+        ``max_iter``, ``tol_step``, ``tol_singular``, ``max_halving``.
+
+    Returns
+    -------
+    dict
+        ``fits`` (per design: coefficients, var, loglik, score, iterations,
+        converged, halvings, infinite, n_pairs), ``covered`` (per term, whether
+        each lag up to its longest cutoff is covered), ``n_event_times``,
+        ``n_pairs`` (exposed row-event-time pairs, largest over the designs),
+        ``n_events``, ``exposed_events``.
+
+    Raises
+    ------
+    EngineError
+        Codes ``bad_shape``, ``bad_type``, ``not_finite``, ``bad_code``,
+        ``bad_interval``, ``bad_weight``, ``bad_event``, ``bad_ties``,
+        ``bad_table``, ``bad_design``, ``bad_control``, ``time_not_whole``,
+        ``time_span``, ``no_event``, ``overflow``.
+
+    Notes
+    -----
+    Memory is linear in rows and records; time per Newton step in rows plus
+    exposed pairs. Model: Sylvestre and Abrahamowicz (2009), Statistics in
+    Medicine 28, 3437-3453.
+    """
+    begins = checks.vector(start, "start")
+    n = begins.size
+    ends = checks.vector(stop, "stop", n)
+    checks.after(begins, ends, "stop")
+    n_subjects = int(n_subjects)
+    weights = checks.vector(weight, "weight", n)
+    if n and weights.min() < 0:
+        raise EngineError(
+            "`weight` must not be negative.", code="bad_weight", arg="weight"
+        )
+    rows = Rows(
+        start=begins,
+        stop=ends,
+        event=_events(event, n),
+        stratum=checks.codes(stratum, "stratum", n, None, _FIRST),
+        subject=checks.codes(subject, "subject", n, n_subjects, _FIRST),
+        offset=checks.vector(offset, "offset", n),
+        weight=weights,
+        x=checks.matrix(x, "x", n),
+    )
+    records = [_records(term, k, n_subjects) for k, term in enumerate(terms)]
+    tables = _tables(designs, len(records))
+    settings = _control(control)
+    ties = checks.word(ties, "ties", ("efron", "breslow"))
+    cache.warm_up()
+    result = fit_grid(rows, n_subjects, records, tables, ties, settings)
+    return {
+        "fits": [
+            _fit_as_dict(fit, pairs) for fit, pairs in zip(result.fits, result.pairs)
+        ],
+        "covered": result.covered,
+        "n_event_times": result.n_event_times,
+        "n_pairs": float(max(result.pairs)),  # may exceed R's integers
+        "n_events": result.n_events,
+        "exposed_events": result.exposed_events,
+    }
+
+
+def _events(event: Any, n: int) -> Any:
+    out = checks.vector(event, "event", n)
+    if not np.all((out == 0) | (out == 1)):
+        raise EngineError("`event` must be 0 or 1.", code="bad_event", arg="event")
+    return out.astype(np.int8)
+
+
+def _records(term: Mapping[str, Any], k: int, n_subjects: int) -> Records:
+    arg = f"terms[{k + 1}]"
+    try:
+        given = [term[name] for name in ("subject", "start", "stop", "dose")]
+    except (KeyError, TypeError, IndexError):
+        raise EngineError(
+            f"`{arg}` must have subject, start, stop and dose.",
+            code="bad_design",
+            arg=arg,
+        ) from None
+    subject = checks.codes(given[0], f"{arg}$subject", None, n_subjects, _FIRST)
+    start = checks.vector(given[1], f"{arg}$start", subject.size)
+    stop = checks.vector(given[2], f"{arg}$stop", subject.size)
+    checks.after(start, stop, f"{arg}$stop")
+    checks.whole(start, f"{arg}$start")
+    checks.whole(stop, f"{arg}$stop")
+    dose = checks.vector(given[3], f"{arg}$dose", subject.size)
+    return Records(subject, start, stop, dose)
+
+
+def _tables(designs: Any, n_terms: int) -> list[list[Any]]:
+    if len(designs) == 0 or any(len(design) != n_terms for design in designs):
+        raise EngineError(
+            f"`designs` must hold at least one design, each with {n_terms} "
+            "tables, one per term.",
+            code="bad_design",
+            arg="designs",
+        )
+    return [
+        [checks.table(t, f"designs[{d + 1}][{k + 1}]") for k, t in enumerate(design)]
+        for d, design in enumerate(designs)
+    ]
+
+
+def _control(control: Mapping[str, Any] | None) -> Control:
+    given = dict(control or {})
+    known = Control()
+    settings: dict[str, Any] = {}
+    for name, value in given.items():
+        default = getattr(known, name, None)
+        if default is None:
+            raise EngineError(
+                f"`control` has no setting `{name}`.", code="bad_control", arg=name
+            )
+        number = float(value)
+        if not number >= 0 or not np.isfinite(number):
+            raise EngineError(
+                f"`{name}` must be a number that is not negative.",
+                code="bad_control",
+                arg=name,
+            )
+        settings[name] = type(default)(number)
+    return Control(**settings)
+
+
+def _fit_as_dict(fit: Fit, pairs: int) -> dict[str, Any]:
+    return {
+        "coefficients": fit.coefficients,
+        "var": fit.var,
+        "loglik": fit.loglik,
+        "score": fit.score,
+        "iterations": fit.iterations,
+        "converged": fit.converged,
+        "halvings": fit.halvings,
+        "infinite": fit.infinite,
+        "n_pairs": float(pairs),
+    }
+
+
+def set_threads(n: int | None) -> int:
+    """Set the number of threads (None: all cores available); returns it."""
+    return device.set_threads(n)
+
+
+def warm_up() -> dict[str, Any]:
+    """Compile or load all kernels; where the compiled code is kept."""
+    return {"cache_dir": str(cache.warm_up())}
+
+
+def engine_report() -> dict[str, Any]:
+    """Versions, devices, threads, memory and cache of this engine."""
+    return {
+        "engine": __version__,
+        "python": platform.python_version(),
+        **{
+            package: cache.version_of(package)
+            for package in ("numpy", "numba", "llvmlite", "threadpoolctl", "torch")
+        },
+        "cpu": device.cpu_name(),
+        "devices": ["cpu"],
+        "engines": device.engines(),
+        "threads": device.get_threads(),
+        "cores": device.available_cores(),
+        "memory_available": device.memory_available(),
+        "cache_dir": str(cache.cache_dir()),
+        "cache_warm": cache.cache_is_warm(),
+    }

@@ -1,0 +1,271 @@
+"""Cox's partial likelihood with exposure features, in two passes over the data.
+
+The first pass gives S0(t), the risk at each event time, and so the likelihood;
+the second, with weights w(t) = sum_l 1/phi_l(t), gives score and information:
+
+    phi_l  = S0 - (l/d) S0_deaths,  l = 0..d-1     (Efron; l = 0 for Breslow)
+    score  = sum_deaths x - sum_t sum_l xbar_l(t)
+    info   = sum_i sum_t w(t) rho_i(t) x x' - ties - sum_t sum_l xbar_l xbar_l'
+
+The sums over pairs are contracted over time per row before the covariates'
+outer products, which are then two small matrix products.
+
+Sources: Efron (1977), JASA 72, 557-565; Therneau and Grambsch (2000), Modeling
+Survival Data, chapter 3; weights as in survival::coxph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._typing import Floats, Ints
+from ..cache import load_kernels
+from ..pool import run_slices
+from .exposure import Runs, Steps
+from .riskset import RiskSet
+
+RISK = "vigitensor.survival.kernels_risk"
+# Estimated nanoseconds per row and per exposed pair, and of one slice.
+_NS_ROW, _NS_PAIR, _NS_SLICE = 40, 8, 8_000_000
+_MAX_ROWS = 65536
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fit: rows at risk, exposure and basis."""
+
+    risk: RiskSet
+    subject: Ints  # (n,) int32, 0-based
+    weight: Floats  # (n,)
+    offset: Floats  # (n,)
+    z: Floats  # (n, q) covariates less their means, C order
+    tev: Ints  # (events,) int32
+    steps: Steps
+    runs: Runs
+    cut: Ints  # (terms,) int32
+    col_ptr: Ints  # (terms + 1,) int64, columns of each term
+    ctab: Floats  # (features, longest cut + 1) cumulated basis, by column
+    death_x: Floats  # (deaths, q + features)
+    slices: list[tuple[int, int]]
+
+    @property
+    def n_cov(self) -> int:
+        """Number of covariates."""
+        return int(self.z.shape[1])
+
+    @property
+    def n_par(self) -> int:
+        """Number of parameters."""
+        return self.n_cov + int(self.ctab.shape[0])
+
+
+@dataclass(frozen=True)
+class Point:
+    """What the first pass leaves at one parameter vector."""
+
+    beta: Floats
+    loglik: float
+    lin: Floats  # (n,) shifted linear predictor without exposure
+    s0: Floats  # (events,)
+    death_rho: Floats  # (deaths,) weighted risk
+    phi: Floats  # (deaths,) S0 / phi_l
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Derivatives at one parameter vector."""
+
+    score: Floats  # (p,)
+    info: Floats  # (p, p) minus the Hessian
+    raw: Floats  # (p,) second moments before means are taken off
+
+
+class _Sum:
+    """Neumaier's compensated sum of arrays."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.total = np.zeros(shape)
+        self.lost = np.zeros(shape)
+
+    def add(self, x: Floats) -> None:
+        total = self.total + x
+        big = np.abs(self.total) >= np.abs(x)
+        self.lost += np.where(
+            big, (self.total - total) + x, (x - total) + self.total
+        )
+        self.total = total
+
+    def value(self) -> Floats:
+        return self.total + self.lost
+
+
+def build_problem(
+    risk: RiskSet,
+    subject: Ints,
+    weight: Floats,
+    offset: Floats,
+    z: Floats,
+    tev: Ints,
+    steps: Steps,
+    runs: Runs,
+    tables: Sequence[Floats],
+) -> Problem:
+    """Lay out one design: ``tables`` holds C, (m + 1, J), of each term."""
+    cut = np.array([t.shape[0] - 1 for t in tables], np.int32)
+    col_ptr = np.zeros(len(tables) + 1, np.int64)
+    np.cumsum([t.shape[1] for t in tables], out=col_ptr[1:])
+    ctab = np.zeros((int(col_ptr[-1]), int(cut.max(initial=0)) + 1))
+    for k, table in enumerate(tables):
+        ctab[col_ptr[k] : col_ptr[k + 1], : table.shape[0]] = table.T
+    death_x = np.empty((risk.death_row.size, z.shape[1] + ctab.shape[0]))
+    death_x[:, : z.shape[1]] = z[risk.death_row]
+    features = np.empty((risk.death_row.size, ctab.shape[0]))
+    if features.size:
+        load_kernels(RISK).features_at(
+            subject[risk.death_row], risk.death_event, tev,
+            steps.ptr, steps.time, steps.level, cut, ctab, col_ptr, features,
+        )  # fmt: skip
+    death_x[:, z.shape[1] :] = features
+    return Problem(
+        risk, subject, weight, offset, z, tev, steps, runs, cut, col_ptr, ctab,
+        death_x, cut_slices(runs, risk.lo.size),
+    )  # fmt: skip
+
+
+def cut_slices(runs: Runs, n: int) -> list[tuple[int, int]]:
+    """Ranges of rows of about equal work, fixed by the data alone."""
+    ends = np.concatenate(([0], np.cumsum(runs.hi - runs.lo, dtype=np.int64)))
+    work = _NS_ROW * np.arange(n + 1) + _NS_PAIR * ends[runs.ptr]
+    marks = np.arange(0, work[-1], _NS_SLICE)
+    cuts = np.unique(np.concatenate((np.searchsorted(work, marks), [0, n])))
+    out: list[tuple[int, int]] = []
+    for i0, i1 in zip(cuts[:-1].tolist(), cuts[1:].tolist()):
+        parts = -(-(i1 - i0) // _MAX_ROWS)
+        edges = [i0 + (i1 - i0) * k // parts for k in range(parts + 1)]
+        out.extend(zip(edges[:-1], edges[1:]))
+    return out
+
+
+def evaluate(problem: Problem, beta: Floats) -> Point:
+    """First pass: log-likelihood at ``beta`` (p,), covariates first.
+
+    The value is -inf or nan where risks overflow; the caller steps back.
+    """
+    p, risk, q = problem, problem.risk, problem.n_cov
+    death_eta = p.death_x @ beta + p.offset[risk.death_row]
+    # The largest risk of a death becomes 1: what matters stays in range.
+    shift = float(death_eta.max())
+    lin = (p.z @ beta[:q] if q else np.zeros(risk.lo.size)) + (p.offset - shift)
+    wtab = np.empty((p.cut.size, p.ctab.shape[1]))
+    for k in range(p.cut.size):
+        columns = slice(p.col_ptr[k], p.col_ptr[k + 1])
+        wtab[k] = beta[q:][columns] @ p.ctab[columns]
+    kernel = load_kernels(RISK).risk_pass
+    total = _Sum((risk.n_events,))
+
+    def work(span: tuple[int, int]) -> Floats:
+        s0 = np.zeros(risk.n_events)
+        kernel(
+            span[0], span[1], risk.lo, risk.hi, p.subject, lin, p.weight,
+            p.runs.ptr, p.runs.lo, p.runs.hi,
+            p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, wtab,
+            risk.log2, risk.levels, risk.width, s0,
+        )  # fmt: skip
+        return s0
+
+    run_slices(work, p.slices, total.add)
+    s0 = total.value()
+    with np.errstate(all="ignore"):
+        rho = risk.death_weight * np.exp(death_eta - shift)
+        at = risk.death_event
+        s0_at = s0[at]
+        phi = s0_at
+        if risk.tied:
+            phi = s0_at - risk.fraction * np.add.reduceat(rho, risk.death_begin)[at]
+        loglik = float(
+            np.sum(
+                risk.death_weight * (death_eta - shift)
+                - risk.mean_weight[at] * np.log(phi)
+            )
+        )
+        ratio = s0_at / phi
+    if not np.all(phi > 0):
+        loglik = float("nan")
+    return Point(beta, loglik, lin, s0, rho, ratio)
+
+
+def moments(problem: Problem, point: Point) -> Moments:
+    """Second pass: score and information at a point with a finite likelihood."""
+    p, risk, q = problem, problem.risk, problem.n_cov
+    n_feat = p.n_par - q
+    begin, at, fraction = risk.death_begin, risk.death_event, risk.fraction
+    wt = risk.mean_weight / point.s0 * np.add.reduceat(point.phi, begin)
+    module = load_kernels(RISK)
+    cells = np.empty(risk.levels * risk.width if q else 0)
+    if q:
+        module.gather_cells(wt, risk.width, cells)
+    coef = np.ascontiguousarray(point.beta[q:])
+    s1 = _Sum((p.n_par, risk.n_events))
+    second = _Sum((p.n_par, p.n_par))
+    first = _Sum((p.n_par,))
+
+    def work(span: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+        i0, i1 = span
+        part = np.zeros((p.n_par, risk.n_events))
+        square = np.zeros((n_feat, n_feat))
+        u = np.zeros(i1 - i0 if q else 0)
+        v = np.zeros((i1 - i0, n_feat))
+        module.moment_pass(
+            i0, i1, risk.lo, risk.hi, p.subject, point.lin, p.weight, p.z,
+            p.runs.ptr, p.runs.lo, p.runs.hi,
+            p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
+            p.col_ptr, coef, risk.log2, risk.levels, risk.width, wt, cells,
+            part, square, u, v,
+        )  # fmt: skip
+        outer = np.zeros((p.n_par, p.n_par))
+        outer[q:, q:] = square + np.tril(square, -1).T
+        sums = np.empty(p.n_par)
+        sums[q:] = v.sum(axis=0)
+        if q:
+            z = p.z[i0:i1]
+            outer[:q, :q] = z.T @ (z * u[:, None])
+            outer[:q, q:] = z.T @ v
+            outer[q:, :q] = outer[:q, q:].T
+            sums[:q] = u @ z
+        return part, outer, sums
+
+    def reduce(result: tuple[Floats, Floats, Floats]) -> None:
+        s1.add(result[0])
+        second.add(result[1])
+        first.add(result[2])
+
+    run_slices(work, p.slices, reduce)
+    grad, info = first.value(), second.value()
+    features_first = s1.value()
+    xbar = np.concatenate((features_first[n_feat:], features_first[:n_feat])).T
+    xbar /= point.s0[:, None]  # (events, p)
+
+    def over_deaths(x: Floats) -> Floats:
+        return risk.mean_weight * np.add.reduceat(x, begin)
+
+    square_weight = over_deaths(point.phi**2)
+    between = xbar.T @ (xbar * square_weight[:, None])
+    if risk.tied:
+        # phi_l takes the share l/d of the deaths' own risk away.
+        w2 = over_deaths(fraction * point.phi) / point.s0
+        rho = point.death_rho
+        part = p.death_x * (w2[at] * rho)[:, None]
+        grad = grad - part.sum(axis=0)
+        info = info - part.T @ p.death_x
+        own = np.add.reduceat(p.death_x * rho[:, None], begin, axis=0)
+        own /= point.s0[:, None]
+        cross = xbar.T @ (own * over_deaths(fraction * point.phi**2)[:, None])
+        between = between - cross - cross.T
+        between += own.T @ (own * over_deaths((fraction * point.phi) ** 2)[:, None])
+    score = risk.death_weight @ p.death_x - grad
+    raw = np.diag(info).copy()
+    info = info - between
+    return Moments(score, 0.5 * (info + info.T), raw)

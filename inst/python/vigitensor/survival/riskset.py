@@ -1,0 +1,140 @@
+"""Event-time index: which event times each row is at risk at.
+
+An event index is one (stratum, time) at which somebody with a positive weight
+has the event; indices are sorted by stratum, then time. A row (start, stop] is
+at risk on one contiguous range [lo, hi) of them; rows with none are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._typing import Floats, Ints
+from ..errors import EngineError
+
+
+@dataclass(frozen=True)
+class RiskSet:
+    """Risk sets of a data set; all arrays are the engine's own."""
+
+    time: Floats  # (events,) event times as given
+    rows: Ints  # (n,) positions of the rows that are at risk somewhere
+    lo: Ints  # (n,) int32, first event index at risk
+    hi: Ints  # (n,) int32, one past the last
+    death_row: Ints  # (deaths,) positions among `rows`, sorted by event index
+    death_event: Ints  # (deaths,) event index
+    death_weight: Floats  # (deaths,)
+    death_begin: Ints  # (events,) where the deaths of an event index begin
+    fraction: Floats  # (deaths,) l/d of Efron, zeros with Breslow
+    mean_weight: Floats  # (events,) mean weight of the tied deaths
+    tied: bool  # some fraction is not zero
+    width: int  # events, rounded up to a power of two
+    levels: int  # levels of the table of ranges (see kernels_risk)
+    log2: Ints  # (width,) int32: 0, then floor(log2 x) + 1
+
+    @property
+    def n_events(self) -> int:
+        """Number of distinct (stratum, time) with an event."""
+        return int(self.time.size)
+
+
+def build_risk_set(
+    start: Floats,
+    stop: Floats,
+    event: Ints,
+    stratum: Ints,
+    weight: Floats,
+    *,
+    ties: str,
+) -> RiskSet:
+    """Index the event times and place every row (arrays of equal length).
+
+    Ties as in Efron (1977) or Breslow (1974); with case weights, as coxph:
+    tied deaths share their mean weight.
+    """
+    died = np.flatnonzero(event)
+    counts = died[weight[died] > 0]
+    if counts.size == 0:
+        raise EngineError(
+            "At least one row must have an event and a positive weight; none has.",
+            code="no_event",
+            arg="event",
+        )
+    times = np.unique(stop[counts])
+    # One sorted key per (stratum, time): rows are then placed by bisection.
+    step = times.size + 1
+    base = stratum.astype(np.int64) * step
+    keys = np.unique(base[counts] + np.searchsorted(times, stop[counts]))
+    lo = _place(keys, base, np.searchsorted(times, start, side="right"))
+    hi = _place(keys, base, np.searchsorted(times, stop, side="right"))
+    rows = np.flatnonzero(lo < hi)
+    if rows.size < lo.size:
+        lo, hi = lo[rows], hi[rows]
+
+    # A death's event index is the last one of its row, if that is its time.
+    event_time = times[keys % step]
+    dead = np.flatnonzero(event[rows])
+    at = hi[dead] - 1
+    here = event_time[at] == stop[rows[dead]]
+    dead, at = dead[here], at[here]
+    order = np.argsort(at, kind="stable")
+    dead, at = dead[order], at[order]
+    begin = np.searchsorted(at, np.arange(keys.size))
+    size = np.diff(np.append(begin, at.size))
+    death_weight = weight[rows[dead]]
+    fraction = np.zeros(at.size)
+    if ties == "efron":
+        fraction = (np.arange(at.size) - begin[at]) / size[at]
+    width = 1 << int(keys.size - 1).bit_length()
+    log2 = np.zeros(width, np.int32)
+    for level in range(int(width).bit_length() - 1):
+        log2[1 << level : 2 << level] = level + 1
+    return RiskSet(
+        time=event_time,
+        rows=rows,
+        lo=lo,
+        hi=hi,
+        death_row=dead.astype(np.int32),
+        death_event=at.astype(np.int32),
+        death_weight=death_weight,
+        death_begin=begin,
+        fraction=fraction,
+        mean_weight=np.add.reduceat(death_weight, begin) / size,
+        tied=bool(fraction.any()),
+        width=width,
+        levels=int(width).bit_length(),
+        log2=log2,
+    )
+
+
+def _place(keys: Ints, base: Ints, rank: Ints) -> Ints:
+    if keys.size == 0:
+        return np.zeros(base.size, np.int32)
+    return np.searchsorted(keys, base + rank).astype(np.int32)
+
+
+def whole_times(risk: RiskSet) -> tuple[Ints, float]:
+    """Event times as int32 counted from the first, and that first time.
+
+    Raises
+    ------
+    EngineError
+        ``time_not_whole`` or ``time_span``: exposure needs whole time units.
+    """
+    if not np.array_equal(risk.time, np.rint(risk.time)):
+        raise EngineError(
+            "Event times must be whole numbers of time units where a model has "
+            "exposure terms; some are not.",
+            code="time_not_whole",
+            arg="stop",
+        )
+    origin = float(risk.time.min())
+    if float(risk.time.max()) - origin > 2**30:
+        raise EngineError(
+            "Event times must span fewer than 2^30 time units; use a longer unit.",
+            code="time_span",
+            arg="stop",
+        )
+    return (risk.time - origin).astype(np.int32), origin
