@@ -38,8 +38,12 @@
 #' @seealso [hazard_ratio()], [plot.wce()]
 #' @export
 #' @examples
-#' people <- simulate_wce(100, seed = 1)
-#' fit <- example_fit()
+#' fit <- wce(
+#'   Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
+#'   data = claims_people[1:200, ], id = person_id,
+#'   records = claims_dispensings, cutoff = 90, nknots = 1,
+#'   constrained = "right", engine = "reference"
+#' )
 #' head(weight_function(fit))
 weight_function <- function(fit, term = NULL, level = 0.95) {
   check_is_wce(fit)
@@ -114,43 +118,48 @@ contrast_se <- function(contrasts, var) {
 #' * a data frame of records with columns `start`, `stop` and `dose` (dose per
 #'   time unit in `(start, stop]`; overlapping records add), together with `at`,
 #'   the time or times at which the hazard is compared. The unit `(x, x + 1]`
-#'   has lag `at - x`; records after `at` do not matter. As in [wce()], dates are
-#'   day numbers: the dose of day D counts from `at = D + 1`.
+#'   has lag `at - x`; records after `at` do not matter. As in [wce()], dates
+#'   are day numbers: the dose of day D counts from `at = D + 1`.
 #'
 #' Doses at lags up to `lag_in`, if the model has one, have no effect.
 #'
 #' @param fit A fitted model, from [wce()].
-#' @param profile,reference Dose histories, see Details. The default reference is
-#'   no dose at all. One reference serves all profiles; else there must be as
+#' @param profile,reference Dose histories, see Details. The default reference
+#'   is no dose at all. One reference serves all profiles; else there must be as
 #'   many as profiles, in the same order.
 #' @param level Confidence level of the interval, one number between 0 and 1.
 #' @param at For records only: whole numbers or dates, the times of comparison,
 #'   on the clock of the records.
-#' @param term Which exposure term: its label or its number. May be left out when
-#'   the model has one.
+#' @param term Which exposure term: its label or its number. May be left out
+#'   when the model has one.
 #' @return A data frame of class `hazard_ratio`, one row per profile: `profile`
 #'   (its name, else its number), `log_hr`, `se` (of `log_hr`), `hr`, `lower`,
 #'   `upper`.
 #' @section Errors: `vigitensor_error_profile` for a history that cannot be read
 #'   (type, length, missing, infinite or negative doses, fractional times),
 #'   `vigitensor_error_uncovered_lags` if the two histories differ at lags that
-#'   no dose of the data reaches, `vigitensor_error_not_estimable` if they differ
-#'   where a spline coefficient was dropped as collinear,
+#'   no dose of the data reaches, `vigitensor_error_not_estimable` if they
+#'   differ where a spline coefficient was dropped as collinear,
 #'   `vigitensor_error_unknown_term`, and `vigitensor_error_input` for the other
 #'   arguments.
 #' @seealso [dose_profile()] writes the history of a course of treatment.
 #' @export
 #' @examples
-#' fit <- example_fit()
+#' fit <- wce(
+#'   Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
+#'   data = claims_people[1:200, ], id = person_id,
+#'   records = claims_dispensings, cutoff = 90, nknots = 1,
+#'   constrained = "right", engine = "reference"
+#' )
 #' hazard_ratio(fit, 1)
 #' courses <- list(
 #'   "10 days ago" = dose_profile(days = 10, began = 10, cutoff = 30),
-#'   "20 days ago" = dose_profile(days = 10, began = 20, cutoff = 30)
+#'   "60 days ago" = dose_profile(days = 10, began = 60, cutoff = 90)
 #' )
 #' hazard_ratio(fit, courses)
 #' # the same from records, at two times
 #' course <- data.frame(start = 0, stop = 10, dose = 1)
-#' hazard_ratio(fit, course, at = c(10, 20))
+#' hazard_ratio(fit, course, at = c(10, 60))
 hazard_ratio <- function(fit, profile, reference = 0, level = 0.95, at = NULL,
                          term = NULL) {
   check_is_wce(fit)
@@ -245,7 +254,7 @@ find_term <- function(fit, term) {
     abort_input(
       "`term` must name an exposure term of the model, or be its number.",
       i = sprintf("The model has %s.",
-                  format_list(paste0(seq_along(labels), ": \"", labels, "\""))),
+                  format_list(paste0("\"", labels, "\""))),
       code = "unknown_term", arg = "term"
     )
   }
@@ -280,8 +289,8 @@ print.weight_function <- function(x, n = 10L, ...) {
       if (!is.null(attr(x, "level"))) {
         paste0(", ", format_level(attr(x, "level")), " pointwise band")
       }, "\n", sep = "")
-  shown <- utils::head(as.data.frame(x), n)
-  print.data.frame(shown, digits = 3L, row.names = FALSE, ...)
+  shown <- format_weights(utils::head(as.data.frame(x), n))
+  print.data.frame(shown, row.names = FALSE, ...)
   if (nrow(x) > n) {
     cat("# ", count_of(nrow(x) - n, "more row"), "\n", sep = "")
   }

@@ -16,7 +16,8 @@
 #'
 #' @param object,x A fitted model, from [wce()].
 #' @param complete If `TRUE`, coefficients dropped as collinear have rows and
-#'   columns of `NA`, as they are `NA` in `coef()`; if `FALSE` they are left out.
+#'   columns of `NA`, as they are `NA` in `coef()` (coxph puts zeros there); if
+#'   `FALSE` they are left out.
 #' @param ... Not used.
 #' @return
 #' * `vcov`: the covariance matrix of the coefficients, the inverse of the
@@ -28,7 +29,12 @@
 #' @name wce-methods
 #' @seealso [weight_function()], [hazard_ratio()], [refit()], [plot.wce()]
 #' @examples
-#' fit <- example_fit()
+#' fit <- wce(
+#'   Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
+#'   data = claims_people[1:200, ], id = person_id,
+#'   records = claims_dispensings, cutoff = 90, nknots = 1,
+#'   constrained = "right", engine = "reference"
+#' )
 #' fit
 #' coef(summary(fit))
 #' confint(fit)
@@ -66,7 +72,9 @@ nobs.wce <- function(object, ...) object$nevent
 #' @importFrom stats terms
 #' @export
 terms.wce <- function(x, ...) {
-  x$terms %||% stats::terms(x$formula, specials = c("exposure", "strata"))
+  # A dot stays a dot: the data are not kept.
+  stats::terms(x$formula, specials = c("exposure", "strata"),
+               allowDotAsName = TRUE)
 }
 
 #' @rdname weight_function
@@ -95,13 +103,19 @@ as.data.frame.wce <- function(x, row.names = NULL, optional = FALSE, ...) {
 #' @section Errors: `vigitensor_error_not_in_grid` when there is no such fit.
 #' @export
 #' @examples
-#' fit <- example_fit(nknots = 1:2)
+#' fit <- wce(
+#'   Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
+#'   data = claims_people[1:200, ], id = person_id,
+#'   records = claims_dispensings, cutoff = 90, nknots = 1:2,
+#'   constrained = "right", engine = "reference"
+#' )
 #' fit$selection
 #' refit(fit, 2)
 refit <- function(object, ...) UseMethod("refit")
 
 #' @rdname refit
 #' @export
+#' @rawNamespace S3method(generics::refit,wce)
 refit.wce <- function(object, nknots, ...) {
   # With several terms a row of the grid reads "1+2": one number per term.
   grid <- object$selection$nknots
@@ -207,13 +221,18 @@ no_total <- function(condition) {
 #' @param exponentiate If `TRUE`, estimates and interval are hazard ratios
 #'   (standard errors stay on the log scale, as in broom).
 #' @param ... Not used.
-#' @return `tidy`: a data frame with one row per coefficient: `term`, `estimate`,
-#'   `std.error`, `statistic`, `p.value`. `glance`: a data frame of one row: `n`
+#' @return `tidy`: a data frame with one row per coefficient: `term`,
+#'   `estimate`, `std.error`, `statistic`, `p.value`. `glance`: a data frame of one row: `n`
 #'   (rows), `n_subjects`, `nevent`, `nknots`, `statistic.log`, `p.value.log`,
 #'   `df`, `logLik`, `AIC`, `BIC`, `nobs` (events).
 #' @name wce-tidiers
 #' @examplesIf requireNamespace("generics", quietly = TRUE)
-#' fit <- example_fit()
+#' fit <- wce(
+#'   Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
+#'   data = claims_people[1:200, ], id = person_id,
+#'   records = claims_dispensings, cutoff = 90, nknots = 1,
+#'   constrained = "right", engine = "reference"
+#' )
 #' generics::tidy(fit, conf.int = TRUE)
 #' generics::glance(fit)
 NULL

@@ -11,8 +11,8 @@ wce_colours <- c(line = "#0072B2", second = "#D55E00", third = "#009E73",
 #' `plot()` draws with base graphics, `autoplot()` the same with ggplot2.
 #'
 #' @param x,object A fitted model, from [wce()].
-#' @param which `"weight"`: the weight function with its pointwise band, ticks at
-#'   the interior knots, and grey where no data cover the lags. `"all"`: the
+#' @param which `"weight"`: the weight function with its pointwise band, ticks
+#'   at the interior knots, and grey where no data cover the lags. `"all"`: the
 #'   weight functions of all numbers of knots that were fitted. `"selection"`:
 #'   the information criterion by number of knots.
 #' @param term Which exposure term: its label or its number. `NULL`: all, one
@@ -29,7 +29,12 @@ wce_colours <- c(line = "#0072B2", second = "#D55E00", third = "#009E73",
 #'   `selection`. `autoplot()`: a ggplot.
 #' @name plot.wce
 #' @examples
-#' fit <- example_fit(nknots = 1:2)
+#' fit <- wce(
+#'   Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
+#'   data = claims_people[1:200, ], id = person_id,
+#'   records = claims_dispensings, cutoff = 90, nknots = 1:2,
+#'   constrained = "right", engine = "reference"
+#' )
 #' plot(fit)
 #' plot(fit, which = "all")
 #' plot(fit, which = "selection")
@@ -55,7 +60,10 @@ plot.wce <- function(x, which = c("weight", "selection", "all"), term = NULL,
       drawn[drawn$term == labels[k], , drop = FALSE]
     }
     panel <- look
-    if (length(terms) > 1L) panel$main <- main %||% labels[k]
+    if (length(terms) > 1L) {
+      panel$main <- main %||% labels[k]
+      panel$ylab <- ylab %||% "Weight: log HR per unit of dose"
+    }
     if (which == "weight") {
       draw_weight(one, x$exposures[[k]], x$unit, panel)
     } else {
@@ -94,7 +102,7 @@ with_margins <- function(n, main, draw, legend = FALSE) {
                        tcl = -0.3, las = 1)
   on.exit(graphics::par(old), add = TRUE)
   if (n > 1L) {
-    shape <- graphics::par(mfrow = grDevices::n2mfrow(n))
+    shape <- graphics::par(mfrow = rev(grDevices::n2mfrow(n)))
     on.exit(graphics::par(shape), add = TRUE)
   }
   force(draw)
@@ -264,8 +272,9 @@ autoplot.wce <- function(object, which = c("weight", "selection", "all"),
 }
 
 # `.data` stands for the data that is drawn (rlang).
-gg_frame <- function(drawn, object, mapping) {
+gg_frame <- function(drawn, object, mapping, background = NULL) {
   plot <- ggplot2::ggplot(drawn, mapping) +
+    background +
     ggplot2::geom_hline(yintercept = 0, linetype = 2L,
                         colour = wce_colours[["zero"]]) +
     ggplot2::labs(x = lag_label(object$unit), y = weight_label) +
@@ -286,16 +295,15 @@ gg_theme <- function() {
 gg_weight <- function(drawn, object) {
   drawn <- as.data.frame(drawn)
   mapping <- ggplot2::aes(.data$lag, .data$weight)
-  plot <- gg_frame(drawn, object, mapping)
   missing <- drawn[is.na(drawn$weight), , drop = FALSE]
-  if (nrow(missing)) {
-    plot <- plot + ggplot2::geom_rect(
+  grey <- if (nrow(missing)) {
+    ggplot2::geom_rect(
       ggplot2::aes(xmin = .data$lag - 0.5, xmax = .data$lag + 0.5,
                    ymin = -Inf, ymax = Inf),
       data = missing, inherit.aes = FALSE, fill = wce_colours[["missing"]]
     )
   }
-  plot +
+  gg_frame(drawn, object, mapping, grey) +
     ggplot2::geom_ribbon(
       ggplot2::aes(ymin = .data$lower, ymax = .data$upper), alpha = 0.2,
       fill = wce_colours[["line"]], na.rm = TRUE
@@ -308,8 +316,8 @@ gg_all <- function(drawn, object) {
   grid <- as.character(object$selection$nknots)
   this <- object$selection$selected
   drawn$nknots <- factor(drawn$nknots, levels = grid)
-  colours <- rep_len(unname(wce_colours[2:6]), length(grid))
-  colours[this] <- wce_colours[["line"]]
+  colours <- rep(wce_colours[["line"]], length(grid))
+  colours[!this] <- rep_len(unname(wce_colours[2:6]), sum(!this))
   mapping <- ggplot2::aes(.data$lag, .data$weight, colour = .data$nknots,
                           linewidth = .data$nknots)
   gg_frame(drawn, object, mapping) +

@@ -3,7 +3,6 @@
 
 #' @rdname wce-methods
 #' @param digits Significant digits of the coefficient table.
-#' @param level Confidence level of the intervals.
 #' @export
 print.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
                       level = 0.95, ...) {
@@ -23,8 +22,7 @@ print.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
   cat("\n")
   print_choice(x)
   print_warnings(x)
-  cat_wrapped("Next: plot(fit), weight_function(fit), ",
-              "hazard_ratio(fit, profile), summary(fit).")
+  cat("Next: plot(fit), weight_function(fit), hazard_ratio(fit, profile).\n")
   invisible(x)
 }
 
@@ -85,7 +83,7 @@ print_header <- function(x) {
 print_records <- function(exposure, counts) {
   if (!isTRUE(exposure$from_records) || is.null(counts)) return(invisible())
   words <- c(other_people = "of other people", outside_window =
-               "outside every window", overlapping = "overlapping (doses add)")
+               "outside every window", overlapping = "overlapping (added)")
   words <- words[unlist(counts[names(words)]) > 0]
   cat_wrapped(
     "Records: ", format_count(counts$used), " used of ",
@@ -148,13 +146,17 @@ print_weights <- function(weights, unit, level) {
               plural_unit(unit), format_level(level)))
   shown <- as.data.frame(weights)
   shown <- shown[setdiff(names(shown), "term")]
-  # One scale for the column: a weight of 1e-12 beside 0.03 is a zero.
-  values <- c("weight", "se", "lower", "upper")
+  print(format_weights(shown), row.names = FALSE)
+}
+
+# One scale for all columns: a weight of 1e-12 beside 0.03 is a zero.
+format_weights <- function(shown) {
+  values <- intersect(c("weight", "se", "lower", "upper"), names(shown))
   size <- max(abs(unlist(shown[values])), 0, na.rm = TRUE)
-  places <- if (size > 0) max(0, 3 - floor(log10(size)) - 1) else 2
+  places <- if (size > 0) max(0, 2 - floor(log10(size))) else 2
   shown[values] <- lapply(shown[values], formatC, digits = places + 1,
                           format = "f")
-  print(shown, row.names = FALSE)
+  shown
 }
 
 print_selection <- function(selection, criterion) {

@@ -159,8 +159,10 @@ read_records <- function(records, at, arg) {
       code = "profile", arg = arg
     )
   }
-  records[c("start", "stop")] <- lapply(records[c("start", "stop")], undate)
-  if (nrow(records)) {
+  n_records <- nrow(records)
+  records <- list(start = undate(records$start), stop = undate(records$stop),
+                  dose = records$dose)
+  if (n_records) {
     for (column in c("start", "stop")) {
       check_whole(records[[column]], paste0(arg, "$", column), least = -Inf)
     }

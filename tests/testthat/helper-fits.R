@@ -56,8 +56,9 @@ toy_fit <- function(nknots = 1:3, constrained = "right", m = 20, lag_in = 0,
     colnames(z) <- paste0("exposure(dose)", seq_len(ncol(z)))
     columns <- cbind(x, z)
     model <- survival::coxph(
-      y ~ columns, control = survival::coxph.control(eps = 1e-14, toler.chol = 1e-15,
-                                                iter.max = 60)
+      y ~ columns,
+      control = survival::coxph.control(eps = 1e-14, toler.chol = 1e-15,
+                                        iter.max = 60)
     )
     b <- setNames(coef(model), colnames(columns))
     list(
