@@ -103,7 +103,7 @@ housekeeping <- c("engine_report", "set_threads", "warm_up")
 announce_compiling <- function(fun) {
   if (fun %in% housekeeping || isTRUE(.engine$announced)) return(invisible())
   .engine$announced <- TRUE
-  if (isFALSE(engine_invoke("engine_report", list())$cache_is_warm)) {
+  if (isFALSE(engine_invoke("engine_report", list())$cache_warm)) {
     rlang::inform(
       paste("Compiling the engine's kernels once; this takes some seconds,",
             "and later sessions find them ready."),

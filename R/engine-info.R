@@ -61,6 +61,7 @@ check_engine_name <- function(engine, call = NULL) {
 #'     python, numpy, numba, llvmlite, threadpoolctl.}
 #'   \item{`python`}{Path of the Python in use, or of the one looked for.}
 #'   \item{`device`}{`"cpu"`.}
+#'   \item{`processor`}{Its name.}
 #'   \item{`threads`}{Number of threads.}
 #'   \item{`memory`}{Memory that is still free, in bytes; `NA` if unknown.}
 #'   \item{`cache`}{Folder of compiled kernels.}
@@ -81,14 +82,16 @@ engine_info <- function() {
     python = if (python_is_running()) reticulate::py_config()$python else {
       wanted_python()$path
     },
-    device = "cpu", threads = NA_integer_, memory = NA_real_,
+    device = "cpu", processor = NA_character_, threads = NA_integer_,
+    memory = NA_real_,
     cache = .engine$cache %||% engine_cache(), cache_is_warm = NA
   )
   if (available) {
     report <- engine_report()
-    known <- intersect(c("device", "threads", "memory", "cache_is_warm"),
-                       names(report)[lengths(report) > 0L])
-    info[known] <- report[known]
+    info$processor <- report$cpu
+    info$threads <- report$threads
+    info$memory <- report$memory_available %||% NA_real_
+    info$cache_is_warm <- report$cache_warm
   }
   structure(info, class = "vigitensor_engine_info")
 }
@@ -108,15 +111,15 @@ format_engine_info <- function(x) {
   bullet <- if (x$available) cli::col_green(cli::symbol$tick) else {
     cli::col_red(cli::symbol$cross)
   }
-  head <- paste(bullet, if (x$available) "vigitensor engine \"cpu\" is ready" else
-    "vigitensor has no fast engine here")
+  head <- if (x$available) "is ready" else "is not here"
+  head <- paste(bullet, "The fast engine of vigitensor", head)
   lines <- c(
     versions = format_versions(x$versions),
     python = short_path(x$python)
   )
   if (x$available) {
     lines <- c(
-      lines, device = x$device,
+      lines, device = sprintf("%s (%s)", x$device, x$processor),
       threads = as.character(x$threads), memory = format_memory(x$memory),
       cache = short_path(x$cache),
       kernels = if (isTRUE(x$cache_is_warm)) "compiled" else

@@ -7,8 +7,8 @@
 #' \describe{
 #' \item{`vigitensor.engine`}{`"auto"`: the fast engine when it is there, else
 #'   the reference engine. Or one of `"cpu"`, `"reference"`.}
-#' \item{`vigitensor.device`}{`"auto"`, `"cpu"`; `"cuda"` and `"cuda:1"` are kept
-#'   for engines that use a GPU.}
+#' \item{`vigitensor.device`}{`"auto"`, `"cpu"`; `"cuda"` and `"cuda:1"` are
+#'   kept for engines that use a GPU.}
 #' \item{`vigitensor.threads`}{Number of threads of the fast engine; `NULL`: all
 #'   cores that the process may use. Results do not depend on it.}
 #' \item{`vigitensor.precision`}{`"double"`.}

@@ -5,7 +5,8 @@ from vigitensor.errors import EngineError
 def refuse():
     raise EngineError('x must be {n, d}', code='bad_shape', arg='x')
 ")
-  error <- expect_error(engine_call("refuse"), class = "vigitensor_error_engine")
+  error <- expect_error(engine_call("refuse"),
+                        class = "vigitensor_error_engine")
   expect_s3_class(error, "vigitensor_error_bad_shape")
   expect_s3_class(error, "vigitensor_error")
   expect_identical(error$arg, "x")
@@ -146,3 +147,64 @@ def pooled(n):
                    list(fresh$value$here, fresh$value$here))
 })
 
+# ---- with the engine's own kernels ------------------------------------------
+
+# Two groups of people, one dispensing each; plain enough to be sent as it is.
+small_problem <- function(n = 40L) {
+  basis <- rbind(0, apply(splines::bs(1:10, df = 5), 2L, cumsum))
+  people <- seq_len(n)
+  list(
+    start = numeric(n), stop = 20 + (people * 7) %% 30,
+    event = as.integer(people %% 3 == 0), stratum = rep(1L, n),
+    subject = people, offset = numeric(n), weight = rep(1, n),
+    x = matrix(sin(people), n), n_subjects = n,
+    terms = list(list(subject = people, start = people %% 30,
+                      stop = people %% 30 + 5, dose = rep(1, n))),
+    designs = list(list(matrix(basis, 11L))), ties = "efron", control = list()
+  )
+}
+
+test_that("an empty cache is announced once, a filled one never", {
+  skip_if_no_engine()
+  cold <- withr::local_tempdir()
+  problem <- withr::local_tempfile()
+  saveRDS(small_problem(), problem)
+  two_fits <- function() {
+    in_fresh_r({
+      problem <- readRDS(Sys.getenv("TEST_PROBLEM"))
+      heard <- new.env()
+      heard$n <- 0L
+      fits <- withCallingHandlers(
+        lapply(1:2, function(k) do.call(engine_call, c("fit_wce", problem))),
+        vigitensor_message_compiling = function(m) {
+          heard$n <- heard$n + 1L
+          invokeRestart("muffleMessage")
+        }
+      )
+      list(heard = heard$n, same = identical(fits[[1L]], fits[[2L]]),
+           warm = engine_info()$cache_is_warm)
+    }, c(VIGITENSOR_CACHE_DIR = cold, TEST_PROBLEM = problem))
+  }
+  first <- two_fits()
+  expect_identical(first$value, list(heard = 1L, same = TRUE, warm = TRUE),
+                   info = first$output)
+  expect_identical(two_fits()$value$heard, 0L)
+})
+
+test_that("a fit in forked children is the fit of their parent", {
+  skip_if_no_engine()
+  skip_on_os("windows")
+  problem <- withr::local_tempfile()
+  saveRDS(small_problem(), problem)
+  fresh <- in_fresh_r({
+    options(vigitensor.threads = 2)
+    problem <- readRDS(Sys.getenv("TEST_PROBLEM"))
+    fit <- function(...) do.call(engine_call, c("fit_wce", problem))
+    here <- fit()
+    there <- parallel::mclapply(1:2, fit, mc.cores = 2L)
+    list(here = here, there = there)
+  }, c(TEST_PROBLEM = problem))
+  expect_true(fresh$value$here$fits[[1L]]$converged, info = fresh$output)
+  expect_identical(fresh$value$there,
+                   list(fresh$value$here, fresh$value$here))
+})

@@ -21,12 +21,13 @@ test_that("loading sets options, and keeps those that are set", {
 
 # ---- which Python -----------------------------------------------------------
 
-test_that("VIGITENSOR_PYTHON wins over RETICULATE_PYTHON over the environment", {
+test_that("VIGITENSOR_PYTHON wins over RETICULATE_PYTHON", {
   home <- withr::local_tempdir()
   withr::local_envvar(VIGITENSOR_HOME = home, VIGITENSOR_PYTHON = NA,
                       RETICULATE_PYTHON = NA)
   own <- environment_python(file.path(home, "engine"))
-  expect_identical(wanted_python(), list(path = own, source = "install_engine()"))
+  expect_identical(wanted_python(),
+                   list(path = own, source = "install_engine()"))
   Sys.setenv(RETICULATE_PYTHON = "/a/python")
   expect_identical(wanted_python(),
                    list(path = "/a/python", source = "RETICULATE_PYTHON"))
@@ -146,7 +147,7 @@ test_that("a program that is no Python is no engine, not an error", {
 
 # ---- what is written where --------------------------------------------------
 
-test_that("compiled files of the engine go to its cache, never to the package", {
+test_that("compiled files go to the cache, never into the package", {
   skip_if_no_engine()
   cache <- withr::local_tempdir()
   fresh <- in_fresh_r(engine_available(), c(
