@@ -147,7 +147,8 @@ summary.wce <- function(object, level = 0.95, ...) {
   check_level(level)
   keep <- c("call", "formula", "engine", "n_rows", "n_subjects", "nevent",
             "n_pairs", "ties", "criterion", "df", "loglik", "iter", "converged",
-            "infinite", "exposures", "selection", "counts", "unit", "session")
+            "infinite", "exposures", "selection", "counts", "meta", "unit",
+            "session")
   result <- object[intersect(keep, names(object))]
   result$coefficients <- coefficient_table(object)
   result$level <- level
@@ -222,9 +223,9 @@ no_total <- function(condition) {
 #'   (standard errors stay on the log scale, as in broom).
 #' @param ... Not used.
 #' @return `tidy`: a data frame with one row per coefficient: `term`,
-#'   `estimate`, `std.error`, `statistic`, `p.value`. `glance`: a data frame of one row: `n`
-#'   (rows), `n_subjects`, `nevent`, `nknots`, `statistic.log`, `p.value.log`,
-#'   `df`, `logLik`, `AIC`, `BIC`, `nobs` (events).
+#'   `estimate`, `std.error`, `statistic`, `p.value`. `glance`: a data frame of
+#'   one row: `n` (rows), `n_subjects`, `nevent`, `nknots`, `statistic.log`,
+#'   `p.value.log`, `df`, `logLik`, `AIC`, `BIC`, `nobs` (events).
 #' @name wce-tidiers
 #' @examplesIf requireNamespace("generics", quietly = TRUE)
 #' fit <- wce(

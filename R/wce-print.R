@@ -76,7 +76,10 @@ print_header <- function(x) {
     if (joined < x$n_rows) sprintf(" (%s when joined)", format_count(joined)),
     ", ", count_of(x$n_pairs, "exposed pair"), " of row and event time"
   )
-  cat(sprintf("%s ties, engine \"%s\"\n", tools::toTitleCase(x$ties), x$engine))
+  strata <- length(x$meta$strata)
+  cat(tools::toTitleCase(x$ties), " ties, ",
+      if (strata > 1L) sprintf("%s strata, ", format_count(strata)),
+      "engine \"", x$engine, "\"\n", sep = "")
 }
 
 # Zero counts say nothing; every other one is a decision about somebody's data.
