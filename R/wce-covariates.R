@@ -124,6 +124,7 @@ read_matrix <- function(terms, frame, n) {
   assign <- attr(matrix, "assign")[keep]
   matrix <- matrix[, keep, drop = FALSE]
   dimnames(matrix) <- list(NULL, colnames(matrix))
+  environment(terms) <- globalenv()
   list(matrix = matrix, terms = terms, contrasts = contrasts, assign = assign,
        xlevels = stats::.getXlevels(terms, frame))
 }

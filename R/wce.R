@@ -86,7 +86,7 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
                 criterion = "bic", ties = "efron", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
                 control = wce_control(), ...) {
-  call <- match.call()
+  call <- without_data(match.call())
   check_no_more(..., known = setdiff(names(formals(wce)), "..."))
   criterion <- check_word(criterion, c("bic", "aic"), "criterion")
   ties <- check_word(ties, c("efron", "breslow"), "ties")
@@ -104,6 +104,8 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
                          lapply(grid, function(g) lapply(g, `[[`, "table")),
                          ties, engine, control)
   fit <- new_wce(result, design, grid, criterion)
+  # The environment of a formula holds whatever its writer had at hand.
+  environment(formula) <- globalenv()
   fit <- c(fit, list(call = call, formula = formula, ties = ties,
                      engine = engine, unit = unit,
                      session = session_record(engine)))
@@ -265,6 +267,14 @@ describe_term <- function(term, grid, k, covered, n_covariates) {
        constrained = term$constrained, basis = term$basis,
        lags = term$lag_in + seq_len(term$n_lags), covered = as.vector(covered),
        from_records = term$from_records, choices = choices)
+}
+
+# do.call() writes whole tables into a call.
+without_data <- function(call) {
+  for (name in c("data", "records")) {
+    if (is.data.frame(call[[name]])) call[[name]] <- as.name(name)
+  }
+  call
 }
 
 session_record <- function(engine) {

@@ -176,12 +176,14 @@ test_that("two drugs, strata, offset, factors and the dot", {
 
 test_that("a fit holds no patient's data and survives saveRDS", {
   study <- random_study(18)
+  ballast <- rnorm(1e5)
   fit <- study_fit(study$people, study$records)
   path <- withr::local_tempfile(fileext = ".rds")
   saveRDS(fit, path)
   expect_equal(coef(readRDS(path)), coef(fit))
-  # The calling environment of the formula is not dragged along with data.
-  longest <- max(rapply(unclass(fit)[setdiff(names(fit), "fits")], length,
-                        how = "unlist"))
-  expect_lt(longest, 500)
+  # Neither the formula's environment nor a call with the tables in it.
+  called <- do.call(study_fit, study)
+  expect_lt(length(serialize(fit, NULL)), 5e4)
+  expect_lt(length(serialize(called, NULL)), 5e4)
+  expect_length(ballast, 1e5)
 })
