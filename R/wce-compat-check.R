@@ -201,14 +201,12 @@ compat_check_data <- function(data, roles, covariates, faults) {
 
 # 0/1 or FALSE/TRUE; not 1/2, which WCE never read as Surv() does.
 compat_event <- function(faults, x, name) {
-  if (is_plain_number(x)) {
-    rows <- which(plain_double(x) == 2)
-    if (length(rows)) {
-      add_fault(faults, "event_values",
-                sprintf("The event `%s` must be 0 or 1.", name),
-                "Make it a comparison, as `status == 2`.", rows)
-      return(NULL)
-    }
+  if (is_plain_number(x) && any(plain_double(x) == 2, na.rm = TRUE)) {
+    add_fault(faults, "event_values",
+              sprintf("The event `%s` must be 0 or 1.", name),
+              "Make it a comparison, as `status == 2`.",
+              which(plain_double(x) == 2))
+    return(NULL)
   }
   event_column(faults, x, name, "data")
 }
@@ -266,13 +264,15 @@ compat_units <- function(faults, start, stop, length) {
     )
   }
   origin <- min(start)
-  start <- start - origin
+  if (origin != 0) start <- start - origin
   if (unit != 1) start <- start / unit
-  whole <- round(start)
-  off <- if (!mixed) which(abs(start - whole) > near)
+  whole <- floor(start + 0.5)
+  off <- if (!mixed && max(abs(start - whole)) > near) {
+    which(abs(start - whole) > near)
+  }
   if (length(off)) {
     add_fault(faults, "row_alignment",
-              "Rows must begin a whole number of rows after the earliest start.",
+              "Rows must begin whole rows after the earliest start.",
               "Shift the times of these rows to the common grid.", off)
   }
   if (mixed || length(off)) {
@@ -311,6 +311,7 @@ compat_sequence <- function(faults, subject, times, ord) {
 #'   `rows`, a list of row numbers of `data`, one element for each fault.
 #' @export
 #' @rdname wce_compat
+#' @order 4
 checkWCE <- function(data, id, event, start, stop, expos) {
   compat_need(
     data = missing(data), id = missing(id), event = missing(event),
@@ -323,8 +324,9 @@ checkWCE <- function(data, id, event, start, stop, expos) {
     compat_columns(data, roles)
     compat_check_data(data, roles, NULL, faults)
   } else {
-    add_fault(faults, "data_type", sprintf("`data` must be a data frame; it is %s.",
-                                      what_is(data)))
+    add_fault(faults, "data_type", sprintf(
+      "`data` must be a data frame; it is %s.", what_is(data)
+    ))
   }
   found <- faults$list
   check <- structure(
@@ -356,7 +358,9 @@ print.wce_compat_check <- function(x, ...) {
     rows <- x$rows[[k]]
     at <- if (length(rows)) sprintf(" [%s]", format_rows(rows))
     cat_wrapped("- ", x$faults$message[k], at)
-    if (nzchar(x$faults$fix[k])) cat_wrapped(x$faults$fix[k], indent = 2L, exdent = 2L)
+    if (nzchar(x$faults$fix[k])) {
+      cat_wrapped(x$faults$fix[k], indent = 2L, exdent = 2L)
+    }
   }
   invisible(x)
 }

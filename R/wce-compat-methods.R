@@ -12,6 +12,7 @@
 #'   model, or (`allres = TRUE`) a `k x 1` matrix with column `HR`.
 #' @export
 #' @rdname wce_compat
+#' @order 2
 HR.WCE <- function(x, vecnum, vecdenom, allres = FALSE) {
   if (!inherits(x, "WCE")) {
     abort_input("`x` must be a result of `WCE()`.",
@@ -52,6 +53,7 @@ compat_check_profile <- function(profile, name, m) {
 #' @return `knotsWCE()`: the list `knotsmat`.
 #' @export
 #' @rdname wce_compat
+#' @order 3
 knotsWCE <- function(x) {
   x$knotsmat
 }
@@ -70,6 +72,7 @@ compat_best <- function(x) {
 #'   `beta.hat.covariates` or `NULL`.
 #' @export
 #' @rdname wce_compat
+#' @order 5
 coef.wce_compat <- function(object, ...) {
   names <- unique(unlist(lapply(object$est, names)))
   spline <- matrix(NA_real_, length(object$est), length(names),
@@ -86,6 +89,7 @@ coef.wce_compat <- function(object, ...) {
 #' @return `vcov()`: the list `vcovmat`.
 #' @export
 #' @rdname wce_compat
+#' @order 6
 vcov.wce_compat <- function(object, ...) {
   object$vcovmat
 }
@@ -128,8 +132,9 @@ compat_models <- function(x) {
 
 # Coefficients of the covariates in model g.
 compat_covariates <- function(x, g) {
-  b <- x$beta.hat.covariates[g, ]
-  se <- x$se.covariates[g, ]
+  b <- x$beta.hat.covariates[g, , drop = TRUE]
+  names(b) <- colnames(x$beta.hat.covariates)
+  se <- as.vector(x$se.covariates[g, ])
   se[is.na(b)] <- NA
   z <- b / se
   cbind(coef = b, "exp(coef)" = exp(b), "se(coef)" = se, z = z,
@@ -138,6 +143,7 @@ compat_covariates <- function(x, g) {
 
 #' @export
 #' @rdname wce_compat
+#' @order 7
 print.wce_compat <- function(x, ...) {
   compat_title(x)
   cat("\nModels:\n")
@@ -157,6 +163,7 @@ print.wce_compat <- function(x, ...) {
 #' @return `print()`, `summary()` and `plot()` return their argument invisibly.
 #' @export
 #' @rdname wce_compat
+#' @order 8
 summary.wce_compat <- function(object, allres = FALSE, ...) {
   compat_title(object)
   models <- if (allres) seq_along(object$knotsmat) else compat_best(object)
@@ -181,28 +188,29 @@ summary.wce_compat <- function(object, allres = FALSE, ...) {
 
 #' @export
 #' @rdname wce_compat
+#' @order 9
 plot.wce_compat <- function(x, allres = FALSE, ...) {
   selected <- which.min(x$info.criterion)
   models <- if (allres) seq_along(x$knotsmat) else compat_best(x)
   weights <- x$WCEmat[models, , drop = FALSE]
   label <- sprintf("%s, %s %.2f", rownames(weights), compat_criterion_name(x),
                    x$info.criterion[models])
-  label[models %in% selected] <- paste(label[models %in% selected], "(selected)")
+  chosen <- models %in% selected
+  label[chosen] <- paste(label[chosen], "(selected)")
   colours <- grDevices::hcl.colors(max(3L, length(models)), "Dark 3")
   lags <- seq_len(ncol(weights))
   finite <- weights[is.finite(weights)]
   graphics::plot(
-    range(lags), range(0, finite), type = "n", bty = "l", las = 1,
+    range(lags), range(0, finite), type = "n", bty = "l",
     xlab = "Lag (time units before the event; 1 = the unit that ends there)",
     ylab = "Weight (log hazard ratio per unit of dose)",
     main = if (allres) "Estimated weight functions" else label
   )
   graphics::abline(h = 0, col = "grey70")
   for (k in seq_along(models)) {
-    chosen <- models[k] %in% selected
     graphics::lines(lags, weights[k, ], col = colours[k],
-                    lwd = if (chosen) 2.5 else 1.2)
-    if (chosen) {
+                    lwd = if (chosen[k]) 2.5 else 1.2)
+    if (chosen[k]) {
       graphics::points(lags, weights[k, ], col = colours[k], pch = 16,
                        cex = 0.6)
     }

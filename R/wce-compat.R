@@ -89,6 +89,7 @@
 #' @seealso [wce()]
 #' @export
 #' @rdname wce_compat
+#' @order 1
 #' @examples
 #' # 60 patients, a row per day, dose 1 on some days, some events
 #' set.seed(1)

@@ -75,6 +75,7 @@ test_that("summary() shows the selected model, or all of them", {
   expect_identical(sum(grepl("partial log-likelihood", all)), 3L)
   expect_identical(sum(grepl("selected", all)), 1L)
   expect_output(summary(bare), "BIC")
+  expect_output(summary(compat_fit(1, "Right", "age")), "\nage +0")
 })
 
 test_that("plots draw every weight function, also a single one", {

@@ -295,8 +295,10 @@ test_that("a model that did not converge has no criterion and never wins", {
                         "reference")
   expect_error(HR.WCE(none, rep(1, 20), numeric(20)),
                class = "vigitensor_error_not_converged")
-  expect_error(capture.output(summary(none)), class = "vigitensor_error_not_converged")
+  expect_error(capture.output(summary(none)),
+               class = "vigitensor_error_not_converged")
   expect_output(print(none), "did not converge")
+  expect_output(summary(object, allres = TRUE), "BIC NA")
 })
 
 test_that("a constant covariate is NA with a warning, as in coxph", {
