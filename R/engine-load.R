@@ -111,9 +111,13 @@ start_python <- function() {
   if (python_is_running()) return(NULL)
   wanted <- wanted_python()
   variables <- c(RETICULATE_MINICONDA_ENABLED = "FALSE")
-  if (!python_is_managed() && is.null(python_required_by_user())) {
-    if (!file.exists(wanted$path)) return(no_python_reason(wanted))
-    variables <- c(variables, RETICULATE_PYTHON = wanted$path)
+  if (!python_is_managed()) {
+    variables <- c(variables, RETICULATE_USE_MANAGED_VENV = "no")
+    if (is.null(python_required_by_user())) {
+      reason <- no_python_reason(wanted)
+      if (!is.null(reason)) return(reason)
+      variables <- c(variables, RETICULATE_PYTHON = wanted$path)
+    }
   }
   tryCatch(
     with_variables(variables, {
@@ -128,13 +132,18 @@ python_is_running <- function() {
   isNamespaceLoaded("reticulate") && reticulate::py_available()
 }
 
+# NULL if the Python is there. What the user has named is tried too, as newer
+# versions of reticulate would pass over it and take another.
 no_python_reason <- function(wanted) {
+  path <- short_path(wanted$path)
   if (wanted$source == "install_engine()") {
-    sprintf("The engine is not installed: there is no %s.",
-            short_path(wanted$path))
-  } else {
-    sprintf("%s names %s, which does not exist.", wanted$source,
-            short_path(wanted$path))
+    if (file.exists(wanted$path)) return(NULL)
+    sprintf("The engine is not installed: there is no %s.", path)
+  } else if (!file.exists(wanted$path)) {
+    sprintf("%s names %s, which does not exist.", wanted$source, path)
+  } else if (run_program(wanted$path, c("-c", "import sys"))$status != 0L) {
+    sprintf("%s names %s, which does not run as a Python.", wanted$source,
+            path)
   }
 }
 

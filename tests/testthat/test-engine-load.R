@@ -139,10 +139,12 @@ test_that("RETICULATE_PYTHON that names nothing is said so", {
 
 test_that("a program that is no Python is no engine, not an error", {
   skip_on_os("windows")
-  fresh <- in_fresh_r(engine_available(), c(
-    VIGITENSOR_PYTHON = unname(Sys.which("false")), RETICULATE_PYTHON = NA
-  ))
-  expect_false(fresh$value, info = fresh$output)
+  fresh <- in_fresh_r(
+    list(there = engine_available(), reason = engine_info()$reason),
+    c(VIGITENSOR_PYTHON = unname(Sys.which("false")), RETICULATE_PYTHON = NA)
+  )
+  expect_false(fresh$value$there, info = fresh$output)
+  expect_match(fresh$value$reason, "does not run as a Python")
 })
 
 # ---- what is written where --------------------------------------------------
