@@ -90,7 +90,7 @@ utils::write.csv(ratios, output("hazard-ratios.csv"), row.names = FALSE)
 better <- which.min(vapply(fits, BIC, 0))
 saveRDS(fits[[better]], output("fit.rds"))
 saveRDS(fits, output("both-fits.rds"))
-grDevices::png(output("weight-function.png"), width = 1600, height = 800,
+grDevices::png(output("weight-function.png"), width = 1600, height = 850,
                res = 160)
 graphics::par(mfrow = c(1L, 2L))
 for (cutoff in names(fits)) {

@@ -160,7 +160,7 @@ setup_package() {
 }
 
 setup_engine() {
-  say "Engine: looking for it"
+  say "Engine: the Python environment of install_engine()"
   PYTHON="$(find_python)" Rscript --vanilla tools/setup-engine.R
 }
 
