@@ -53,7 +53,7 @@ def _bits_of_float(typingctx, x):
     return i8(f8), codegen
 
 
-@njit(f8(f8), nogil=True, cache=True, fastmath={"contract"})
+@njit(f8(f8), nogil=True, cache=True, _nrt=False, fastmath={"contract"})
 def exp(x):
     x = 710.0 if x > 710.0 else x
     x = -750.0 if x < -750.0 else x
@@ -82,13 +82,13 @@ def exp(x):
     return (p * scale) * back
 
 
-@njit(types.void(F8R, F8W), nogil=True, cache=True)
+@njit(types.void(F8R, F8W), nogil=True, cache=True, _nrt=False)
 def exp_array(x, out):
     for i in range(x.size):
         out[i] = exp(x[i])
 
 
-@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, _nrt=False, fastmath={"reassoc", "contract", "nsz"})
 def dot(a, b):
     total = 0.0
     for i in range(a.size):
@@ -96,7 +96,7 @@ def dot(a, b):
     return total
 
 
-@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, _nrt=False, fastmath={"reassoc", "contract", "nsz"})
 def total_of(a):
     total = 0.0
     for i in range(a.size):
@@ -104,7 +104,7 @@ def total_of(a):
     return total
 
 
-@njit(nogil=True, fastmath={"contract"})
+@njit(nogil=True, _nrt=False, fastmath={"contract"})
 def add_scaled(out, alpha, x):
     """out += alpha x, same length."""
     for i in range(out.size):

@@ -8,7 +8,7 @@ from numba import njit, types
 from ..kernels_math import F8R, F8W, I4R, I4W, I8R, I8W, i8
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def first_at_least(times, lo, hi, t):
     """First index in [lo, hi) with times >= t; times increase strictly there.
 
@@ -30,7 +30,7 @@ def first_at_least(times, lo, hi, t):
     return lo
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def last_at_most(times, lo, hi, t):
     """Last index in [lo, hi) with times <= t, or lo - 1."""
     start = lo
@@ -43,7 +43,7 @@ def last_at_most(times, lo, hi, t):
     return max(lo - 1, start - 1)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _sort_range(key, dose, lo, hi):
     """Shell sort of key[lo:hi], dose carried along (ranges are short)."""
     gap = 1

@@ -41,56 +41,68 @@ from .kernels_records import first_at_least, last_at_most
 
 # Event indices handled together: the buffers then stay in the first cache.
 BLOCK = 256
+# Buffers have whole vectors; tables are padded by as much on both sides, with
+# zeros before lag 0 and with C(m) after lag m.
+PAD = 8
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _add_doses(out, tab, tev, a, n, time, level, p0, p1, m):
     """out[c, :n] += features of one subject's doses, one row per table row.
 
     Event indices a..a+n-1 of one stratum; steps p0..p1-1; window of m units.
+
+    Ranges are widened to multiples of eight (the table is padded with what it
+    would hold there): vector loads then never straddle two earlier stores,
+    which halves the time, and no loop has a scalar rest. So the buffer is filled
+    up to n rounded up, with numbers nobody may use.
     """
-    first = tev[a]
-    last = tev[a + n - 1]
+    first = i8(tev[a])
+    last = i8(tev[a + n - 1])
     whole = last - first == n - 1
-    j = max(p0, last_at_most(time, p0, p1, first - m))
-    before = level[j - 1] if j > p0 else 0.0
+    end = (n + 7) & ~7 if whole else n
+    j = last_at_most(time, p0, p1, first - m)
+    now = level[j] if j >= p0 else 0.0
+    done = 0  # the window is filled by one level on [done, y)
+    j += 1
     while j < p1 and time[j] < last:
         b = i8(time[j])
-        now = level[j]
-        # [x, y): the step is inside the window; [y, z): it fills the window.
-        gone = i8(time[j + 1]) if j + 1 < p1 else i8(last) + 1
+        delta = level[j] - now
+        # The step is inside the window on [x, y).
         if whole:
-            x = min(max(i8(0), b + 1 - first), i8(n))
-            y = min(max(i8(0), b + m - first), i8(n))
-            z = min(max(i8(0), gone + m - first), i8(n))
+            x = max(i8(0), b + 1 - first) & ~7
+            y = min((b + m - first + 7) & ~7, i8(end))
+            u = first + x - b + PAD
+            for c in range(out.shape[0]):
+                add_scaled(out[c, x:y], delta, tab[c, u : u + y - x])
         else:
             x = first_at_least(tev, a, a + n, b + 1) - a
             y = first_at_least(tev, a + x, a + n, b + m) - a
-            z = first_at_least(tev, a + y, a + n, gone + m) - a
-        if y > x:
-            delta = now - before
-            if whole:
-                u = first + x - b
-                for c in range(out.shape[0]):
-                    add_scaled(out[c, x:y], delta, tab[c, u : u + y - x])
-            else:
-                ev = tev[a + x : a + y]
-                for c in range(out.shape[0]):
-                    to = out[c, x:y]
-                    col = tab[c]
-                    for i in range(ev.size):
-                        to[i] += delta * col[ev[i] - b]
-        if z > y and now != 0.0:
+            ev = tev[a + x : a + y]
             for c in range(out.shape[0]):
-                add = now * tab[c, m]
-                to = out[c, y:z]
-                for i in range(to.size):
-                    to[i] += add
-        before = now
+                to = out[c, x:y]
+                col = tab[c]
+                for i in range(ev.size):
+                    to[i] += delta * col[np.uintp(ev[i] - b + PAD)]
+        if y > done:
+            if now != 0.0:
+                for c in range(out.shape[0]):
+                    _add_number(out[c, done:y], now * tab[c, m + PAD])
+            done = y
+        now = level[j]
         j += 1
+    if now != 0.0 and done < end:
+        for c in range(out.shape[0]):
+            _add_number(out[c, done:end], now * tab[c, m + PAD])
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
+def _add_number(out, x):
+    for i in range(out.size):
+        out[i] += x
+
+
+@njit(nogil=True, _nrt=False)
 def _add_to_cells(cells, log2, width, a, b, value):
     k = i8(log2[a ^ (b - 1)])
     cells[k * width + a] += value
@@ -98,7 +110,7 @@ def _add_to_cells(cells, log2, width, a, b, value):
         cells[k * width + b - 1] += value
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _add_row_to_cells(cells, log2, width, a, b, r, z):
     k = i8(log2[a ^ (b - 1)])
     one = cells[k * width + a]
@@ -110,7 +122,7 @@ def _add_row_to_cells(cells, log2, width, a, b, r, z):
             two[c] += r * z[c]
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _read_cells(cells, log2, width, a, b):
     k = i8(log2[a ^ (b - 1)])
     value = cells[k * width + a]
@@ -119,7 +131,7 @@ def _read_cells(cells, log2, width, a, b):
     return value
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _spread_cells(cells, width, column, out):
     """out[e] += all that the cells of one column say about event index e."""
     n = out.size
@@ -143,7 +155,7 @@ def _spread_cells(cells, width, column, out):
         level += 1
 
 
-@njit(types.void(F8R, i8, F8W), nogil=True, cache=True)
+@njit(types.void(F8R, i8, F8W), nogil=True, cache=True, _nrt=False)
 def gather_cells(w, width, cells):
     """Table whose two entries for [a, b) add up to w[a] + ... + w[b - 1]."""
     n = w.size
@@ -167,32 +179,53 @@ def gather_cells(w, width, cells):
         level += 1
 
 
+@njit(nogil=True, _nrt=False, fastmath={"reassoc", "contract", "nsz"})
+def _weigh(f, rho, wrho, wf, to):
+    """to += rho f, wf = wrho f; returns the sum of wf."""
+    total = 0.0
+    for q in range(f.size):
+        to[q] += rho[q] * f[q]
+        x = wrho[q] * f[q]
+        wf[q] = x
+        total += x
+    return total
+
+
+@njit(nogil=True, _nrt=False)
+def _risks(line, n, w):
+    """Linear predictors to weighted risks; zero beyond n."""
+    for q in range(line.size):
+        line[q] = w * exp(line[q])
+    for q in range(n, line.size):
+        line[q] = 0.0
+
+
 @njit(
     types.void(
         i8, i8, I4R, I4R, I4R, F8R, F8R,  # rows
         I8R, I4R, I4R,  # runs
         I4R, I8R, I4R, F8R, I4R, F8R2,  # event times, steps, table
-        I4R, i8, i8, F8W,
+        I4R, i8, i8, F8W2, F8W2, F8W,
     ),
     nogil=True,
     cache=True,
+    _nrt=False,
 )  # fmt: skip
 def risk_pass(
     i0, i1, lo, hi, subject, lin, weight,
     run_ptr, run_lo, run_hi,
     tev, ptr, time, level, cut, wtab,
-    log2, levels, width, s0,
+    log2, levels, width, cells, scratch, s0,
 ):  # fmt: skip
     """s0[e] += sum of weight * exp(lin + exposure) over rows i0..i1 at risk.
 
     ``lin`` is the linear predictor of the covariates, less the common shift;
-    ``wtab`` (terms, m + 1) is C @ coefficients of each term.
+    ``wtab`` (terms, PAD + m + 1 + PAD) is C @ coefficients of each term. Zeros
+    on entry: cells (levels * width, 1), s0 (events + PAD). scratch (1, ROOM).
     """
     n_terms = cut.size
     n_ptr = ptr.size // max(n_terms, 1)
-    cells = np.zeros((levels * width, 1))
     flat = cells[:, 0]
-    eta = np.empty((1, BLOCK))
     for i in range(i0, i1):
         a = lo[i]
         s = subject[i]
@@ -205,21 +238,20 @@ def risk_pass(
             a = y
             for e in range(x, y, BLOCK):
                 n = min(y - e, BLOCK)
-                line = eta[0, :n]
-                line[:] = lin[i]
+                line = scratch[0, : (n + 7) & ~7]
+                for q in range(line.size):
+                    line[q] = lin[i]
                 for k in range(n_terms):
                     p = k * n_ptr + s
                     _add_doses(
-                        eta, wtab[k : k + 1], tev, e, n, time, level,
+                        scratch, wtab[k : k + 1], tev, e, n, time, level,
                         ptr[p], ptr[p + 1], cut[k],
                     )  # fmt: skip
-                to = s0[e : e + n]
-                w = weight[i]
-                for q in range(n):
-                    to[q] += w * exp(line[q])
+                _risks(line, n, weight[i])
+                add_scaled(s0[e : e + line.size], 1.0, line)
         if hi[i] > a:
             _add_to_cells(flat, log2, width, a, hi[i], r)
-    _spread_cells(cells, width, 0, s0)
+    _spread_cells(cells, width, 0, s0[: s0.size - PAD])
 
 
 @njit(
@@ -228,36 +260,35 @@ def risk_pass(
         I8R, I4R, I4R,  # runs
         I4R, I8R, I4R, F8R, I4R, F8R2, I8R, F8R,  # times, steps, tables
         I4R, i8, i8, F8R, F8R,  # ranges, weights of the event times
-        F8W2, F8W2, F8W, F8W2,
+        F8W2, F8W2, F8W2, F8W2, F8W, F8W2,
     ),
     nogil=True,
     cache=True,
+    _nrt=False,
 )  # fmt: skip
 def moment_pass(
     i0, i1, lo, hi, subject, lin, weight, z,
     run_ptr, run_lo, run_hi,
     tev, ptr, time, level, cut, ctab, col_ptr, coef,
     log2, levels, width, wt, wt_cells,
-    s1, square, u, v,
+    cells, scratch, s1, square, u, v,
 ):  # fmt: skip
     """First and second moments of the risk sets, one slice of rows.
 
     With risk rho_i(e) of row i at event index e and weights wt[e]:
 
-    s1 (features + covariates, events) += sum_i rho_i(e) {D_i(e), z_i}
+    s1 (features + covariates, events + PAD) += sum_i rho_i(e) {D_i(e), z_i}
     square (features, features), lower half += sum rho_i(e) wt[e] D D'
     u[i - i0]  = sum_e wt[e] rho_i(e)          (only if there are covariates)
     v[i - i0] = sum_e wt[e] rho_i(e) D_i(e)
+
+    All of these, and cells (levels * width, covariates), are zero on entry;
+    scratch is (features + 3, ROOM); wt ends in PAD zeros.
     """
     n_terms = cut.size
     n_ptr = ptr.size // max(n_terms, 1)
     n_feat = coef.size
     n_cov = z.shape[1]
-    cells = np.zeros((levels * width if n_cov > 0 else 0, n_cov))
-    feat = np.empty((n_feat, BLOCK))
-    rho = np.empty(BLOCK)
-    wrho = np.empty(BLOCK)
-    wfeat = np.empty(BLOCK)
     for i in range(i0, i1):
         if n_cov == 0 and run_ptr[i] == run_ptr[i + 1]:
             continue
@@ -274,62 +305,65 @@ def moment_pass(
             a = y
             for e in range(x, y, BLOCK):
                 n = min(y - e, BLOCK)
-                feat[:, :n] = 0.0
+                n8 = (n + 7) & ~7
+                for c in range(n_feat):
+                    f = scratch[c, :n8]
+                    for q in range(n8):
+                        f[q] = 0.0
                 for k in range(n_terms):
                     p = k * n_ptr + s
                     c0 = col_ptr[k]
                     c1 = col_ptr[k + 1]
                     _add_doses(
-                        feat[c0:c1], ctab[c0:c1], tev, e, n, time, level,
+                        scratch[c0:c1], ctab[c0:c1], tev, e, n, time, level,
                         ptr[p], ptr[p + 1], cut[k],
                     )  # fmt: skip
-                line = rho[:n]
-                line[:] = lin[i]
+                rho = scratch[n_feat, :n8]
+                wrho = scratch[n_feat + 1, :n8]
+                wf = scratch[n_feat + 2, :n8]
+                for q in range(n8):
+                    rho[q] = lin[i]
                 for c in range(n_feat):
-                    add_scaled(line, coef[c], feat[c, :n])
-                w = weight[i]
-                weigh = wt[e : e + n]
-                wline = wrho[:n]
-                for q in range(n):
-                    line[q] = w * exp(line[q])
-                for q in range(n):
-                    wline[q] = line[q] * weigh[q]
+                    add_scaled(rho, coef[c], scratch[c, :n8])
+                _risks(rho, n, weight[i])
+                weigh = wt[e : e + n8]
+                for q in range(n8):
+                    wrho[q] = rho[q] * weigh[q]
                 for c in range(n_feat):
-                    f = feat[c, :n]
-                    to = s1[c, e : e + n]
-                    wf = wfeat[:n]
-                    for q in range(n):
-                        to[q] += line[q] * f[q]
-                    for q in range(n):
-                        wf[q] = wline[q] * f[q]
-                    v[i - i0, c] += total_of(wf)
+                    v[i - i0, c] += _weigh(
+                        scratch[c, :n8], rho, wrho, wf, s1[c, e : e + n8]
+                    )
                     for d in range(c + 1):
-                        square[c, d] += dot(wf, feat[d, :n])
+                        square[c, d] += dot(wf, scratch[d, :n8])
                 if n_cov > 0:
-                    u_i += total_of(wline)
+                    u_i += total_of(wrho)
                     for c in range(n_cov):
-                        add_scaled(s1[n_feat + c, e : e + n], z[i, c], line)
+                        add_scaled(s1[n_feat + c, e : e + n8], z[i, c], rho)
         if n_cov > 0:
             if hi[i] > a:
                 _add_row_to_cells(cells, log2, width, a, hi[i], r, z[i])
                 u_i += r * _read_cells(wt_cells, log2, width, a, hi[i])
             u[i - i0] = u_i
     for c in range(n_cov):
-        _spread_cells(cells, width, c, s1[n_feat + c])
+        _spread_cells(cells, width, c, s1[n_feat + c, : s1.shape[1] - PAD])
 
 
 @njit(
-    types.void(I4R, I4R, I4R, I8R, I4R, F8R, I4R, F8R2, I8R, F8W2),
+    types.void(I4R, I4R, I4R, I8R, I4R, F8R, I4R, F8R2, I8R, F8W2, F8W2),
     nogil=True,
     cache=True,
+    _nrt=False,
 )
-def features_at(subject, event, tev, ptr, time, level, cut, ctab, col_ptr, out):
-    """out (pairs, features): D of ``subject[d]`` at event index ``event[d]``."""
+def features_at(subject, event, tev, ptr, time, level, cut, ctab, col_ptr, one, out):
+    """out (pairs, features): D of ``subject[d]`` at event index ``event[d]``.
+
+    ``one`` is scratch, (features, PAD).
+    """
     n_terms = cut.size
     n_ptr = ptr.size // max(n_terms, 1)
-    one = np.empty((ctab.shape[0], 1))
     for d in range(subject.size):
-        one[:] = 0.0
+        for c in range(ctab.shape[0]):
+            one[c, 0] = 0.0
         for k in range(n_terms):
             p = k * n_ptr + subject[d]
             c0 = col_ptr[k]
@@ -338,6 +372,5 @@ def features_at(subject, event, tev, ptr, time, level, cut, ctab, col_ptr, out):
                 one[c0:c1], ctab[c0:c1], tev, event[d], 1, time, level,
                 ptr[p], ptr[p + 1], cut[k],
             )  # fmt: skip
-        out[d] = one[:, 0]
-
-
+        for c in range(ctab.shape[0]):
+            out[d, c] = one[c, 0]

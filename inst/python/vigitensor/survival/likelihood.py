@@ -31,6 +31,8 @@ RISK = "vigitensor.survival.kernels_risk"
 # Estimated nanoseconds per row and per exposed pair, and of one slice.
 _NS_ROW, _NS_PAIR, _NS_SLICE = 40, 8, 8_000_000
 _MAX_ROWS = 65536
+# As in kernels_risk, which is not imported before it is needed.
+BLOCK, PAD = 256, 8
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Problem:
     runs: Runs
     cut: Ints  # (terms,) int32
     col_ptr: Ints  # (terms + 1,) int64, columns of each term
-    ctab: Floats  # (features, longest cut + 1) cumulated basis, by column
+    ctab: Floats  # (features, PAD + longest cut + 1 + PAD) cumulated, by column
     death_x: Floats  # (deaths, q + features)
     slices: list[tuple[int, int]]
 
@@ -117,16 +119,19 @@ def build_problem(
     cut = np.array([t.shape[0] - 1 for t in tables], np.int32)
     col_ptr = np.zeros(len(tables) + 1, np.int64)
     np.cumsum([t.shape[1] for t in tables], out=col_ptr[1:])
-    ctab = np.zeros((int(col_ptr[-1]), int(cut.max(initial=0)) + 1))
+    ctab = np.zeros((int(col_ptr[-1]), int(cut.max(initial=0)) + 1 + 2 * PAD))
     for k, table in enumerate(tables):
-        ctab[col_ptr[k] : col_ptr[k + 1], : table.shape[0]] = table.T
+        columns = ctab[col_ptr[k] : col_ptr[k + 1], PAD:]
+        columns[:, : table.shape[0]] = table.T
+        columns[:, table.shape[0] :] = table[-1][:, None]
     death_x = np.empty((risk.death_row.size, z.shape[1] + ctab.shape[0]))
     death_x[:, : z.shape[1]] = z[risk.death_row]
     features = np.empty((risk.death_row.size, ctab.shape[0]))
     if features.size:
         load_kernels(RISK).features_at(
             subject[risk.death_row], risk.death_event, tev,
-            steps.ptr, steps.time, steps.level, cut, ctab, col_ptr, features,
+            steps.ptr, steps.time, steps.level, cut, ctab, col_ptr,
+            np.zeros((ctab.shape[0], PAD)), features,
         )  # fmt: skip
     death_x[:, z.shape[1] :] = features
     return Problem(
@@ -149,6 +154,16 @@ def cut_slices(runs: Runs, n: int) -> list[tuple[int, int]]:
     return out
 
 
+def buffers(n: int) -> Floats:
+    """Scratch of n lines for one block, each on its own cache lines.
+
+    Lines are 33 and not 32 cache lines apart, lest they fall on each other.
+    """
+    room = np.empty(n * (BLOCK + PAD) + PAD)
+    skip = (-room.ctypes.data // room.itemsize) % PAD
+    return room[skip : skip + n * (BLOCK + PAD)].reshape(n, BLOCK + PAD)
+
+
 def evaluate(problem: Problem, beta: Floats) -> Point:
     """First pass: log-likelihood at ``beta`` (p,), covariates first.
 
@@ -167,14 +182,15 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
     total = _Sum((risk.n_events,))
 
     def work(span: tuple[int, int]) -> Floats:
-        s0 = np.zeros(risk.n_events)
+        s0 = np.zeros(risk.n_events + PAD)
         kernel(
             span[0], span[1], risk.lo, risk.hi, p.subject, lin, p.weight,
             p.runs.ptr, p.runs.lo, p.runs.hi,
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, wtab,
-            risk.log2, risk.levels, risk.width, s0,
+            risk.log2, risk.levels, risk.width,
+            np.zeros((risk.levels * risk.width, 1)), buffers(1), s0,
         )  # fmt: skip
-        return s0
+        return s0[:-PAD]
 
     run_slices(work, p.slices, total.add)
     s0 = total.value()
@@ -207,6 +223,7 @@ def moments(problem: Problem, point: Point) -> Moments:
     cells = np.empty(risk.levels * risk.width if q else 0)
     if q:
         module.gather_cells(wt, risk.width, cells)
+    wt = np.append(wt, np.zeros(PAD))
     coef = np.ascontiguousarray(point.beta[q:])
     s1 = _Sum((p.n_par, risk.n_events))
     second = _Sum((p.n_par, p.n_par))
@@ -214,7 +231,7 @@ def moments(problem: Problem, point: Point) -> Moments:
 
     def work(span: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
         i0, i1 = span
-        part = np.zeros((p.n_par, risk.n_events))
+        part = np.zeros((p.n_par, risk.n_events + PAD))
         square = np.zeros((n_feat, n_feat))
         u = np.zeros(i1 - i0 if q else 0)
         v = np.zeros((i1 - i0, n_feat))
@@ -223,7 +240,8 @@ def moments(problem: Problem, point: Point) -> Moments:
             p.runs.ptr, p.runs.lo, p.runs.hi,
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
             p.col_ptr, coef, risk.log2, risk.levels, risk.width, wt, cells,
-            part, square, u, v,
+            np.zeros((risk.levels * risk.width if q else 0, q)),
+            buffers(n_feat + 3), part, square, u, v,
         )  # fmt: skip
         outer = np.zeros((p.n_par, p.n_par))
         outer[q:, q:] = square + np.tril(square, -1).T
@@ -235,7 +253,7 @@ def moments(problem: Problem, point: Point) -> Moments:
             outer[:q, q:] = z.T @ v
             outer[q:, :q] = outer[:q, q:].T
             sums[:q] = u @ z
-        return part, outer, sums
+        return part[:, :-PAD], outer, sums
 
     def reduce(result: tuple[Floats, Floats, Floats]) -> None:
         s1.add(result[0])
