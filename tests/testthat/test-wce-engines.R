@@ -1,0 +1,81 @@
+# The engines agree: 200 random designs that cross ties, delayed entry, rows
+# per person, factors, strata, offsets, two drugs, constraints, bases, unit rows
+# and records. Both stop at their optimum, so coefficients agree to 1e-8 and
+# log-likelihoods to 1e-10 relative.
+
+random_call <- function(seed) {
+  withr::with_seed(seed, {
+    n_drugs <- sample(1:2, 1L)
+    study <- random_study(seed, n = sample(c(40L, 80L), 1L),
+                          rows_per_person = if (runif(1) < 0.5) 1L else 1:3,
+                          drugs = n_drugs)
+    rhs <- c(
+      sample(c("1", "age", "sex + age", "sex * dose_group"), 1L),
+      if (runif(1) < 0.4) "strata(region)",
+      if (runif(1) < 0.3) "offset(dose_group / 5)",
+      if (runif(1) < 0.7) 'exposure("a")' else "exposure(dose_group^2)",
+      if (n_drugs == 2L) 'exposure("b", cutoff = 10, nknots = 0)'
+    )
+    list(
+      formula = stats::as.formula(paste("Surv(entry, exit, event) ~",
+                                        paste(rhs, collapse = " + "))),
+      data = study$people, id = "person_id", records = study$records,
+      cutoff = sample(c(8L, 20L, 30L), 1L), nknots = sample(0:1, 1L),
+      constrained = sample(list(FALSE, "right", "left"), 1L)[[1L]],
+      basis = sample(c("clamped", "WCE"), 1L),
+      ties = sample(c("efron", "breslow"), 1L), lag_in = sample(0:1, 1L)
+    )
+  })
+}
+
+# Value: the fit, or the class of its error.
+try_fit <- function(call, engine) {
+  tryCatch(
+    suppressWarnings(do.call(wce, c(call, list(engine = engine))),
+                     classes = "vigitensor_warning"),
+    vigitensor_error = class
+  )
+}
+
+test_that("reference and cpu agree on 200 random designs", {
+  skip_if_no_engine()
+  compared <- 0L
+  for (seed in 1:200) {
+    call <- random_call(seed)
+    reference <- try_fit(call, "reference")
+    cpu <- try_fit(call, "cpu")
+    if (is.character(reference)) {
+      expect_identical(cpu, reference, info = seed)
+      next
+    }
+    # Where the likelihood rises for ever there is no optimum to agree on:
+    # coxph stops somewhere along the way, cpu must say so, and be as high.
+    if (any(cpu$infinite) || !cpu$converged) {
+      expect_gt(cpu$loglik[2], reference$loglik[2] - 1e-8)
+      next
+    }
+    expect_equal(cpu$loglik, reference$loglik, tolerance = 1e-10, info = seed)
+    expect_identical(is.na(coef(cpu)), is.na(coef(reference)), info = seed)
+    expect_equal(coef(cpu), coef(reference), tolerance = 1e-8, info = seed)
+    # An inverse loses as many digits as its condition number has.
+    digits_lost <- kappa(cpu$var[!is.na(coef(cpu)), !is.na(coef(cpu))])
+    expect_equal(cpu$var, reference$var, info = seed,
+                 tolerance = max(1e-7, .Machine$double.eps * digits_lost))
+    compared <- compared + 1L
+    expect_equal(cpu$n_pairs, reference$n_pairs, info = seed)
+    expect_identical(lapply(cpu$exposures, `[[`, "covered"),
+                     lapply(reference$exposures, `[[`, "covered"), info = seed)
+  }
+  expect_gt(compared, 180L)
+})
+
+test_that("the number of threads changes no bit", {
+  skip_if_no_engine()
+  call <- random_call(3)
+  fits <- lapply(1:2, function(threads) {
+    withr::local_options(vigitensor.threads = threads)
+    try_fit(call, "cpu")
+  })
+  expect_identical(coef(fits[[1]]), coef(fits[[2]]))
+  expect_identical(fits[[1]]$var, fits[[2]]$var)
+})
