@@ -51,7 +51,7 @@ test_that("reference and cpu agree on 200 random designs", {
     # Where the likelihood rises for ever there is no optimum to agree on:
     # coxph stops somewhere along the way, cpu must say so, and be as high.
     if (any(cpu$infinite) || !cpu$converged) {
-      expect_gt(cpu$loglik[2], reference$loglik[2] - 1e-8)
+      expect_gt(cpu$loglik[2], reference$loglik[2] * (1 + 1e-9))
       next
     }
     expect_equal(cpu$loglik, reference$loglik, tolerance = 1e-10, info = seed)
