@@ -1,7 +1,7 @@
 # Writes the table "What was measured" of README.md from bench/results/*.csv,
 # between the two marks. Run by `make bench`.
 #
-# Columns used, if there: case, what, size, engine (or peer), seconds, memory_gb.
+# Columns: see bench/README.md.
 marks <- c("<!-- figures: begin -->", "<!-- figures: end -->")
 readme <- readLines("README.md", encoding = "UTF-8")
 at <- match(marks, readme)
@@ -11,13 +11,14 @@ files <- list.files("bench/results", "[.]csv$", full.names = TRUE)
 if (!length(files)) {
   table <- "No results are in `bench/results/` yet: `make bench` makes them."
 } else {
-  # The newest file of each machine speaks; names begin with the date.
-  results <- utils::read.csv(max(files), check.names = FALSE)
+  # One file per case; its first line, after "#", says on what machine.
+  results <- do.call(rbind, lapply(files, utils::read.csv, comment.char = "#"))
+  machines <- unique(vapply(files, function(file) {
+    sub("^# *", "", readLines(file, 1L))
+  }, ""))
   cells <- lapply(results, function(column) {
     if (is.numeric(column)) {
-      ifelse(is.na(column), "", format(signif(column, 3L), trim = TRUE,
-                                       big.mark = ",", drop0trailing = TRUE,
-                                       scientific = FALSE))
+      ifelse(is.na(column), "", prettyNum(signif(column, 3L), big.mark = ","))
     } else {
       ifelse(is.na(column), "", as.character(column))
     }
@@ -27,7 +28,7 @@ if (!length(files)) {
     paste("|", paste(gsub("_", " ", names(results)), collapse = " | "), "|"),
     paste0("|", strrep("---|", ncol(results))),
     paste("|", rows, "|"),
-    "", sprintf("From `%s`.", max(files))
+    "", sprintf("From `bench/results/`: %s.", machines)
   )
 }
 writeLines(c(readme[seq_len(at[1L])], table, readme[at[2L]:length(readme)]),
