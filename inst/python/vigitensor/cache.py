@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 KERNEL_MODULES = (
     "vigitensor.kernels_math",
@@ -51,7 +52,9 @@ def cache_key() -> str:
         state.update(path.read_bytes())
     for package in ("numpy", "numba", "llvmlite"):
         state.update(f"{package}={version_of(package)};".encode())
-    state.update(f"{sys.implementation.cache_tag};{platform.python_version()};".encode())
+    state.update(
+        f"{sys.implementation.cache_tag};{platform.python_version()};".encode()
+    )
     state.update(_processor().encode())
     return state.hexdigest()[:16]
 
@@ -126,20 +129,15 @@ def _numba_cache() -> Iterator[None]:
     try:
         import numba
 
-        config_before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = folder
+        config: Any = numba.config
+        config.CACHE_DIR = folder
         yield
     finally:
-        if before is None:
-            del os.environ["NUMBA_CACHE_DIR"]
-            config_before = ""
-        else:
+        os.environ.pop("NUMBA_CACHE_DIR")
+        if before is not None:
             os.environ["NUMBA_CACHE_DIR"] = before
-            config_before = before
-        with contextlib.suppress(ImportError):
-            import numba
-
-            numba.config.CACHE_DIR = config_before
+        if "numba" in sys.modules:
+            sys.modules["numba"].config.CACHE_DIR = before or ""
 
 
 def load_kernels(name: str) -> ModuleType:

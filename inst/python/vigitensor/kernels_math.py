@@ -6,11 +6,18 @@ minimax polynomial for (e^r - 1 - r)/r^2 of degree 10 (error 2e-19), all of it
 without a branch. At most 2 ulp over the whole range, subnormal results
 included; exp(inf) = inf, exp(-inf) = 0, exp(nan) = nan.
 
+Kernels are compiled when their module is imported (they have signatures), kept
+in the cache, and hold neither the GIL nor reference counts: they allocate
+nothing, so slices of arrays cost no atomic operation. Scratch comes in as an
+argument.
+
 Fast-math flags: only ``contract`` where the order of operations matters (the
 reduction of ``exp`` relies on it), ``reassoc`` in sums alone.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from numba import njit, types
 from numba.extending import intrinsic
@@ -29,6 +36,19 @@ F8W = types.Array(f8, 1, "C")
 F8W2 = types.Array(f8, 2, "C")
 I4W = types.Array(i4, 1, "C")
 I8W = types.Array(i8, 1, "C")
+
+_COMMON: dict[str, Any] = {"nogil": True, "_nrt": False}
+
+
+def kernel(signature: Any) -> Any:
+    """Decorator of what Python calls."""
+    return njit(signature, cache=True, **_COMMON)
+
+
+# What kernels call: plain, with fused multiply-add, and sums in any order.
+inner = njit(**_COMMON)
+inner_fused = njit(fastmath={"contract"}, **_COMMON)
+inner_sum = njit(fastmath={"reassoc", "contract", "nsz"}, **_COMMON)
 
 # 1.5 * 2^52: adding it leaves the nearest whole number in the low bits.
 _MAGIC = 6755399441055744.0
@@ -53,7 +73,7 @@ def _bits_of_float(typingctx, x):
     return i8(f8), codegen
 
 
-@njit(f8(f8), nogil=True, cache=True, _nrt=False, fastmath={"contract"})
+@inner_fused
 def exp(x):
     x = 710.0 if x > 710.0 else x
     x = -750.0 if x < -750.0 else x
@@ -82,13 +102,13 @@ def exp(x):
     return (p * scale) * back
 
 
-@njit(types.void(F8R, F8W), nogil=True, cache=True, _nrt=False)
+@kernel(types.void(F8R, F8W))
 def exp_array(x, out):
     for i in range(x.size):
         out[i] = exp(x[i])
 
 
-@njit(nogil=True, _nrt=False, fastmath={"reassoc", "contract", "nsz"})
+@inner_sum
 def dot(a, b):
     total = 0.0
     for i in range(a.size):
@@ -96,7 +116,7 @@ def dot(a, b):
     return total
 
 
-@njit(nogil=True, _nrt=False, fastmath={"reassoc", "contract", "nsz"})
+@inner_sum
 def total_of(a):
     total = 0.0
     for i in range(a.size):
@@ -104,7 +124,7 @@ def total_of(a):
     return total
 
 
-@njit(nogil=True, _nrt=False, fastmath={"contract"})
+@inner_fused
 def add_scaled(out, alpha, x):
     """out += alpha x, same length."""
     for i in range(out.size):

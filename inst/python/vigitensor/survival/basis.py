@@ -63,7 +63,7 @@ def lag_basis(
         )
     m = int(cutoff)
     inner = interior_knots(m, nknots) if knots is None else np.sort(knots)
-    if inner.size and not (inner[0] > 1 and inner[-1] < m and np.all(np.diff(inner) > 0)):
+    if np.any(np.diff(np.concatenate(([1.0], inner, [m]))) <= 0):
         raise EngineError(
             "Interior knots must be distinct and inside (1, cutoff); use fewer.",
             code="bad_knots",

@@ -101,9 +101,7 @@ def build_steps(
     )
 
 
-def find_runs(
-    risk: RiskSet, subject: Ints, tev: Ints, steps: Steps, cut: Ints
-) -> Runs:
+def find_runs(risk: RiskSet, subject: Ints, tev: Ints, steps: Steps, cut: Ints) -> Runs:
     """Exposed runs of every row for windows of ``cut`` units (one per term)."""
     n = risk.lo.size
     if steps.n_terms == 0 or steps.time.size == 0:
@@ -118,6 +116,7 @@ def find_runs(
         kernel(
             span[0], span[1], risk.lo, risk.hi, subject, tev,
             steps.ptr, steps.time, steps.level, cut, fill, at, lo, hi,
+            np.empty(steps.n_terms, np.int64),
         )  # fmt: skip
 
     run_slices(lambda span: look(span, False, count, empty, empty), spans)

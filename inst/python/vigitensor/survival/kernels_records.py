@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit, types
+from numba import types
 
-from ..kernels_math import F8R, F8W, I4R, I4W, I8R, I8W, i8
+from ..kernels_math import F8R, F8W, I4R, I4W, I8R, I8W, i8, inner, kernel
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def first_at_least(times, lo, hi, t):
     """First index in [lo, hi) with times >= t; times increase strictly there.
 
@@ -30,7 +29,7 @@ def first_at_least(times, lo, hi, t):
     return lo
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def last_at_most(times, lo, hi, t):
     """Last index in [lo, hi) with times <= t, or lo - 1."""
     start = lo
@@ -43,7 +42,7 @@ def last_at_most(times, lo, hi, t):
     return max(lo - 1, start - 1)
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _sort_range(key, dose, lo, hi):
     """Shell sort of key[lo:hi], dose carried along (ranges are short)."""
     gap = 1
@@ -63,10 +62,8 @@ def _sort_range(key, dose, lo, hi):
         gap //= 3
 
 
-@njit(
+@kernel(
     i8(I4R, I4R, I4R, F8R, i8, I8W, I8W, F8W, I4W, F8W),
-    nogil=True,
-    cache=True,
 )
 def build_steps(subject, start, stop, dose, n_subjects, ptr, key, change, time, level):
     """Records -> steps of the summed dose, per subject in order of time.
@@ -127,23 +124,50 @@ def build_steps(subject, start, stop, dose, n_subjects, ptr, key, change, time, 
     return out
 
 
-@njit(
-    types.void(i8, i8, I4R, I4R, I4R, I4R, I8R, I4R, F8R, I4R, types.boolean, I8W, I4W, I4W),
-    nogil=True,
-    cache=True,
+@kernel(
+    types.void(
+        i8,
+        i8,
+        I4R,
+        I4R,
+        I4R,
+        I4R,  # rows, event times
+        I8R,
+        I4R,
+        F8R,
+        I4R,
+        types.boolean,
+        I8W,
+        I4W,
+        I4W,
+        I8W,
+    )
 )
 def exposed_runs(
-    i0, i1, lo, hi, subject, tev, ptr, time, level, cut, fill, run_ptr, run_lo, run_hi
+    i0,
+    i1,
+    lo,
+    hi,
+    subject,
+    tev,
+    ptr,
+    time,
+    level,
+    cut,
+    fill,
+    run_ptr,
+    run_lo,
+    run_hi,
+    at,
 ):
     """Runs of event indices at which a row has a dose in some term's window.
 
     A dose held on [b, b') is in the window of m units for b < t < b' + m.
     With ``fill`` false, ``run_ptr[i]`` receives the number of runs of row i;
-    with ``fill`` true it holds where they go.
+    with ``fill`` true it holds where they go. ``at`` (terms) is scratch.
     """
     n_terms = cut.size
     n_ptr = ptr.size // n_terms
-    at = np.empty(n_terms, np.int64)
     for i in range(i0, i1):
         a = lo[i]
         b = hi[i]
@@ -198,10 +222,8 @@ def exposed_runs(
             run_ptr[i] = count
 
 
-@njit(
+@kernel(
     i8(i8, i8, I4R, I4R, I4R, I4R, I4R, I8R, I4R, F8R, i8, I4W),
-    nogil=True,
-    cache=True,
 )
 def mark_lags(i0, i1, lo, hi, subject, tev, same, ptr, time, level, m, mark):
     """Mark lags 1..m that a row's doses reach at its event times.
@@ -233,5 +255,3 @@ def mark_lags(i0, i1, lo, hi, subject, tev, same, ptr, time, level, m, mark):
                     e = f + 1
             j += 1
     return ranges
-
-

@@ -22,7 +22,7 @@ no rounding error in the small risk sets after it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from ..kernels_math import (
     F8R,
@@ -35,6 +35,9 @@ from ..kernels_math import (
     dot,
     exp,
     i8,
+    inner,
+    inner_sum,
+    kernel,
     total_of,
 )
 from .kernels_records import first_at_least, last_at_most
@@ -46,7 +49,7 @@ BLOCK = 256
 PAD = 8
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _add_doses(out, tab, tev, a, n, time, level, p0, p1, m):
     """out[c, :n] += features of one subject's doses, one row per table row.
 
@@ -96,13 +99,13 @@ def _add_doses(out, tab, tev, a, n, time, level, p0, p1, m):
             _add_number(out[c, done:end], now * tab[c, m + PAD])
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _add_number(out, x):
     for i in range(out.size):
         out[i] += x
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _add_to_cells(cells, log2, width, a, b, value):
     k = i8(log2[a ^ (b - 1)])
     cells[k * width + a] += value
@@ -110,7 +113,7 @@ def _add_to_cells(cells, log2, width, a, b, value):
         cells[k * width + b - 1] += value
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _add_row_to_cells(cells, log2, width, a, b, r, z):
     k = i8(log2[a ^ (b - 1)])
     one = cells[k * width + a]
@@ -122,7 +125,7 @@ def _add_row_to_cells(cells, log2, width, a, b, r, z):
             two[c] += r * z[c]
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _read_cells(cells, log2, width, a, b):
     k = i8(log2[a ^ (b - 1)])
     value = cells[k * width + a]
@@ -131,7 +134,7 @@ def _read_cells(cells, log2, width, a, b):
     return value
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _spread_cells(cells, width, column, out):
     """out[e] += all that the cells of one column say about event index e."""
     n = out.size
@@ -155,7 +158,7 @@ def _spread_cells(cells, width, column, out):
         level += 1
 
 
-@njit(types.void(F8R, i8, F8W), nogil=True, cache=True, _nrt=False)
+@kernel(types.void(F8R, i8, F8W))
 def gather_cells(w, width, cells):
     """Table whose two entries for [a, b) add up to w[a] + ... + w[b - 1]."""
     n = w.size
@@ -179,7 +182,7 @@ def gather_cells(w, width, cells):
         level += 1
 
 
-@njit(nogil=True, _nrt=False, fastmath={"reassoc", "contract", "nsz"})
+@inner_sum
 def _weigh(f, rho, wrho, wf, to):
     """to += rho f, wf = wrho f; returns the sum of wf."""
     total = 0.0
@@ -191,7 +194,7 @@ def _weigh(f, rho, wrho, wf, to):
     return total
 
 
-@njit(nogil=True, _nrt=False)
+@inner
 def _risks(line, n, w):
     """Linear predictors to weighted risks; zero beyond n."""
     for q in range(line.size):
@@ -200,16 +203,13 @@ def _risks(line, n, w):
         line[q] = 0.0
 
 
-@njit(
+@kernel(
     types.void(
         i8, i8, I4R, I4R, I4R, F8R, F8R,  # rows
         I8R, I4R, I4R,  # runs
         I4R, I8R, I4R, F8R, I4R, F8R2,  # event times, steps, table
         I4R, i8, i8, F8W2, F8W2, F8W,
     ),
-    nogil=True,
-    cache=True,
-    _nrt=False,
 )  # fmt: skip
 def risk_pass(
     i0, i1, lo, hi, subject, lin, weight,
@@ -254,7 +254,7 @@ def risk_pass(
     _spread_cells(cells, width, 0, s0[: s0.size - PAD])
 
 
-@njit(
+@kernel(
     types.void(
         i8, i8, I4R, I4R, I4R, F8R, F8R, F8R2,  # rows
         I8R, I4R, I4R,  # runs
@@ -262,9 +262,6 @@ def risk_pass(
         I4R, i8, i8, F8R, F8R,  # ranges, weights of the event times
         F8W2, F8W2, F8W2, F8W2, F8W, F8W2,
     ),
-    nogil=True,
-    cache=True,
-    _nrt=False,
 )  # fmt: skip
 def moment_pass(
     i0, i1, lo, hi, subject, lin, weight, z,
@@ -348,11 +345,8 @@ def moment_pass(
         _spread_cells(cells, width, c, s1[n_feat + c, : s1.shape[1] - PAD])
 
 
-@njit(
+@kernel(
     types.void(I4R, I4R, I4R, I8R, I4R, F8R, I4R, F8R2, I8R, F8W2, F8W2),
-    nogil=True,
-    cache=True,
-    _nrt=False,
 )
 def features_at(subject, event, tev, ptr, time, level, cut, ctab, col_ptr, one, out):
     """out (pairs, features): D of ``subject[d]`` at event index ``event[d]``.

@@ -95,9 +95,7 @@ class _Sum:
     def add(self, x: Floats) -> None:
         total = self.total + x
         big = np.abs(self.total) >= np.abs(x)
-        self.lost += np.where(
-            big, (self.total - total) + x, (x - total) + self.total
-        )
+        self.lost += np.where(big, (self.total - total) + x, (x - total) + self.total)
         self.total = total
 
     def value(self) -> Floats:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._typing import Bools, Floats
+from ..errors import EngineError
 from .likelihood import Moments, Problem, evaluate, moments
 
 # Decrement at which coefficients stand to 1e-9 of their standard error.
@@ -86,12 +87,19 @@ def fit(problem: Problem, control: Control) -> Fit:
     p = problem.n_par
     point = evaluate(problem, np.zeros(p))
     loglik_zero = point.loglik
+    if not np.isfinite(loglik_zero):
+        raise EngineError(
+            "The risks of some rows overflow before any coefficient is fitted; "
+            "the offsets span too wide a range.",
+            code="overflow",
+            arg="offset",
+        )
+    if p == 0:
+        return _nothing_to_fit(loglik_zero)
     at = moments(problem, point)
     # Whether columns are collinear does not depend on the parameters.
     kept = independent(at.info, control.tol_singular * at.raw)
-    spread = np.sqrt(
-        np.maximum(np.diag(at.info), 0) / problem.risk.death_weight.sum()
-    )
+    spread = np.sqrt(np.maximum(np.diag(at.info), 0) / problem.risk.death_weight.sum())
     iterations = halvings = polished = 0
     converged = False
     while True:
@@ -132,6 +140,14 @@ def fit(problem: Problem, control: Control) -> Fit:
         halvings=halvings,
         infinite=infinite if converged else np.zeros(p, bool),
     )
+
+
+def _nothing_to_fit(loglik: float) -> Fit:
+    none = np.zeros(0)
+    return Fit(
+        none, np.zeros((0, 0)), np.full(2, loglik), none, 0, True, 0,
+        np.zeros(0, bool),
+    )  # fmt: skip
 
 
 def independent_now(at: Moments, kept: Bools) -> Bools:

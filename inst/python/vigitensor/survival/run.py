@@ -10,9 +10,9 @@ import numpy as np
 from .._typing import Bools, Floats, Ints
 from . import exposure
 from .coverage import covered_lags
-from .likelihood import build_problem
+from .likelihood import Problem, build_problem
 from .newton import Control, Fit, fit
-from .riskset import build_risk_set, whole_times
+from .riskset import RiskSet, build_risk_set, whole_times
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,68 @@ class GridResult:
     exposed_events: int  # with a dose in a longest window
 
 
+@dataclass(frozen=True)
+class Data:
+    """What the fits of a grid share."""
+
+    risk: RiskSet
+    subject: Ints  # (n,) of the rows at risk, like the next three
+    weight: Floats  # (n,)
+    offset: Floats  # (n,)
+    z: Floats  # (n, q) covariates less their means
+    tev: Ints  # (events,) int32 event times, counted from the first
+    steps: exposure.Steps
+    longest: tuple[int, ...]  # longest cutoff of each term
+    runs: dict[tuple[int, ...], exposure.Runs]  # by the cutoffs of the terms
+
+    def problem(self, design: Sequence[Floats]) -> Problem:
+        """One design laid out for the likelihood."""
+        return build_problem(
+            self.risk, self.subject, self.weight, self.offset, self.z, self.tev,
+            self.steps, self.runs[cutoffs(design)], design,
+        )  # fmt: skip
+
+
+def cutoffs(design: Sequence[Floats]) -> tuple[int, ...]:
+    """Window of each term, from the sizes of its table."""
+    return tuple(len(table) - 1 for table in design)
+
+
+def prepare(
+    rows: Rows,
+    n_subjects: int,
+    terms: Sequence[exposure.Records],
+    designs: Sequence[Sequence[Floats]],
+    ties: str,
+) -> Data:
+    """Index risk sets, sum records, find the exposed runs of every window."""
+    risk = build_risk_set(
+        rows.start, rows.stop, rows.event, rows.stratum, rows.weight, ties=ties
+    )
+    pick = risk.rows
+    z = np.ascontiguousarray(rows.x[pick])
+    if z.size:
+        z -= z.mean(axis=0)  # coefficients stay, sums lose less
+    subject = rows.subject[pick]
+    tev = np.zeros(risk.n_events, np.int32)
+    origin = 0.0
+    if terms:
+        tev, origin = whole_times(risk)
+    windows = {cutoffs(design) for design in designs}
+    longest = tuple(max(cuts) for cuts in zip(*windows))
+    steps = exposure.build_steps(
+        terms, n_subjects, origin, int(tev.max()), max(longest, default=0)
+    )
+    runs = {
+        cuts: exposure.find_runs(risk, subject, tev, steps, np.array(cuts, np.int32))
+        for cuts in {*windows, longest}
+    }
+    return Data(
+        risk, subject, rows.weight[pick], rows.offset[pick], z, tev, steps, longest,
+        runs,
+    )  # fmt: skip
+
+
 def fit_grid(
     rows: Rows,
     n_subjects: int,
@@ -50,43 +112,14 @@ def fit_grid(
     control: Control,
 ) -> GridResult:
     """Fit every design: per term its cumulated basis table, (m + 1, J)."""
-    risk = build_risk_set(
-        rows.start, rows.stop, rows.event, rows.stratum, rows.weight, ties=ties
-    )
-    pick = risk.rows
-    subject, weight, offset = rows.subject[pick], rows.weight[pick], rows.offset[pick]
-    z = np.ascontiguousarray(rows.x[pick])
-    if z.size:
-        z -= z.mean(axis=0)  # coefficients stay, sums lose less
-    tev = np.zeros(risk.n_events, np.int32)
-    origin = 0.0
-    cuts = [tuple(len(table) - 1 for table in design) for design in designs]
-    longest = np.array([max(c) for c in zip(*cuts)], np.int32)
-    if terms:
-        tev, origin = whole_times(risk)
-    steps = exposure.build_steps(
-        terms, n_subjects, origin, int(tev.max()), int(longest.max(initial=0))
-    )
-    runs = {
-        cut: exposure.find_runs(risk, subject, tev, steps, np.array(cut, np.int32))
-        for cut in {*cuts, tuple(longest.tolist())}
-    }
-    fits = [
-        fit(
-            build_problem(
-                risk, subject, weight, offset, z, tev, steps, runs[cut], design
-            ),
-            control,
-        )
-        for cut, design in zip(cuts, designs)
-    ]
-    widest = runs[tuple(longest.tolist())]
+    data = prepare(rows, n_subjects, terms, designs, ties)
+    risk, widest = data.risk, data.runs[data.longest]
     return GridResult(
-        fits=fits,
-        pairs=[runs[cut].pairs() for cut in cuts],
+        fits=[fit(data.problem(design), control) for design in designs],
+        pairs=[data.runs[cutoffs(design)].pairs() for design in designs],
         covered=[
-            covered_lags(risk, subject, tev, steps, k, int(m))
-            for k, m in enumerate(longest)
+            covered_lags(risk, data.subject, data.tev, data.steps, k, m)
+            for k, m in enumerate(data.longest)
         ],
         n_event_times=risk.n_events,
         n_events=int(np.count_nonzero(rows.event)),
