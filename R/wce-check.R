@@ -146,7 +146,11 @@ id_values <- function(faults, x, name, table) {
   }
   check_values(faults, if (is.factor(x)) as.integer(x) else x, name, table)
   if (is.factor(x)) return(as.character(x))
-  if (is_integer64(x)) return(structure(unclass(x), bits = TRUE))
+  if (is_integer64(x)) {
+    # The bits of negative integers read as NaN, which are all alike.
+    if (anyNA(unclass(x))) return(integer64_to_double(x))
+    return(structure(unclass(x), bits = TRUE))
+  }
   if (is.character(x)) x else as.vector(x)
 }
 

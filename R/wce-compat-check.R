@@ -163,10 +163,7 @@ compat_check_data <- function(data, roles, covariates, faults) {
     return(invisible())
   }
   column <- function(role) data[[roles[[role]]]]
-  id <- column("id")
-  # The bits of negative 64-bit integers read as NaN.
-  if (is_integer64(id) && any(is.nan(unclass(id)))) id <- plain_double(id)
-  id <- id_values(faults, id, roles$id, "data")
+  id <- id_values(faults, column("id"), roles$id, "data")
   event <- compat_event(faults, column("event"), roles$event)
   dose <- dose_column(faults, column("expos"), roles$expos, "data")
   times <- compat_times(faults, column("start"), column("stop"), roles)
