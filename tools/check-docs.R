@@ -8,11 +8,11 @@ check_folder <- commandArgs(TRUE)[[1L]]
 copy <- file.path(tempfile("docs-"), "vigitensor")
 dir.create(copy, recursive = TRUE)
 wanted <- c("DESCRIPTION", "NAMESPACE", "R", "man", "data")
-file.copy(wanted[file.exists(wanted)], copy, recursive = TRUE)
-suppressMessages(utils::capture.output(
+invisible(file.copy(wanted[file.exists(wanted)], copy, recursive = TRUE))
+invisible(suppressMessages(utils::capture.output(
   roxygen2::roxygenise(copy, load_code = "installed",
                        roclets = c("rd", "namespace"))
-))
+)))
 
 read_all <- function(root) {
   files <- c("NAMESPACE", file.path("man", list.files(file.path(root, "man"),
