@@ -12,7 +12,7 @@
 // weights held in lags 0..cutoff: records before entry count too.
 //
 // Cost: O(rows + days covered by records + records x days in window).
-// All arguments are checked in R (R/unit-rows.R).
+// All arguments are checked in R (R/claims-unit-rows.R).
 
 #include <Rcpp.h>
 

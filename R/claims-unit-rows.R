@@ -1,5 +1,5 @@
 # unit_rows(): people and records -> one row per person-day, the form that
-# WCE() reads. The expansion itself is in src/unit-rows.cpp.
+# WCE() reads. The expansion itself is in src/claims-unit-rows.cpp.
 
 #' One row per person-day from people and their records
 #'
