@@ -135,11 +135,12 @@ def _read_cells(cells, log2, width, a, b):
 
 
 @inner
-def _spread_cells(cells, width, column, out):
-    """out[e] += all that the cells of one column say about event index e."""
-    n = out.size
+def _spread_cells(cells, width, column, factor, out):
+    """out[e] += factor[e] times all that one column's cells say of index e."""
+    n = factor.size
     for e in range(n):
-        out[e] += cells[e, column]
+        if cells[e, column] != 0.0:
+            out[e] += factor[e] * cells[e, column]
     half = 1
     level = 1
     while half < width:
@@ -149,11 +150,13 @@ def _spread_cells(cells, width, column, out):
             run = 0.0
             for e in range(block, min(middle, n)):
                 run += cells[base + e, column]
-                out[e] += run
+                if run != 0.0:  # the factor may be infinite where nobody is
+                    out[e] += factor[e] * run
             run = 0.0
             for e in range(min(middle + half, n) - 1, middle - 1, -1):
                 run += cells[base + e, column]
-                out[e] += run
+                if run != 0.0:  # the factor may be infinite where nobody is
+                    out[e] += factor[e] * run
         half *= 2
         level += 1
 
@@ -207,19 +210,20 @@ def _risks(line, n, w):
     types.void(
         i8, i8, I4R, I4R, I4R, F8R, F8R,  # rows
         I8R, I4R, I4R,  # runs
-        I4R, I8R, I4R, F8R, I4R, F8R2,  # event times, steps, table
+        I4R, I8R, I4R, F8R, I4R, F8R2, F8R, F8R,  # event times, steps, tables
         I4R, i8, i8, F8W2, F8W2, F8W,
     ),
 )  # fmt: skip
 def risk_pass(
     i0, i1, lo, hi, subject, lin, weight,
     run_ptr, run_lo, run_hi,
-    tev, ptr, time, level, cut, wtab,
+    tev, ptr, time, level, cut, wtab, down, factor,
     log2, levels, width, cells, scratch, s0,
 ):  # fmt: skip
-    """s0[e] += sum of weight * exp(lin + exposure) over rows i0..i1 at risk.
+    """s0[e] += exp(-down[e]) sum of weight * exp(lin + exposure), rows i0..i1.
 
-    ``lin`` is the linear predictor of the covariates, less the common shift;
+    ``lin`` is the linear predictor of the covariates, less its largest;
+    ``down`` ends in PAD zeros, ``factor`` (events) is exp(-down);
     ``wtab`` (terms, PAD + m + 1 + PAD) is C @ coefficients of each term. Zeros
     on entry: cells (levels * width, 1), s0 (events + PAD). scratch (1, ROOM).
     """
@@ -227,6 +231,8 @@ def risk_pass(
     n_ptr = ptr.size // max(n_terms, 1)
     flat = cells[:, 0]
     for i in range(i0, i1):
+        if weight[i] == 0.0:  # 0 * inf is not 0
+            continue
         a = lo[i]
         s = subject[i]
         r = weight[i] * exp(lin[i])
@@ -239,8 +245,9 @@ def risk_pass(
             for e in range(x, y, BLOCK):
                 n = min(y - e, BLOCK)
                 line = scratch[0, : (n + 7) & ~7]
+                lower = down[e : e + line.size]
                 for q in range(line.size):
-                    line[q] = lin[i]
+                    line[q] = lin[i] - lower[q]
                 for k in range(n_terms):
                     p = k * n_ptr + s
                     _add_doses(
@@ -251,7 +258,7 @@ def risk_pass(
                 add_scaled(s0[e : e + line.size], 1.0, line)
         if hi[i] > a:
             _add_to_cells(flat, log2, width, a, hi[i], r)
-    _spread_cells(cells, width, 0, s0[: s0.size - PAD])
+    _spread_cells(cells, width, 0, factor, s0)
 
 
 @kernel(
@@ -259,7 +266,7 @@ def risk_pass(
         i8, i8, I4R, I4R, I4R, F8R, F8R, F8R2,  # rows
         I8R, I4R, I4R,  # runs
         I4R, I8R, I4R, F8R, I4R, F8R2, I8R, F8R,  # times, steps, tables
-        I4R, i8, i8, F8R, F8R,  # ranges, weights of the event times
+        I4R, i8, i8, F8R, F8R, F8R, F8R,  # ranges, numbers of the event times
         F8W2, F8W2, F8W2, F8W2, F8W, F8W2,
     ),
 )  # fmt: skip
@@ -267,12 +274,13 @@ def moment_pass(
     i0, i1, lo, hi, subject, lin, weight, z,
     run_ptr, run_lo, run_hi,
     tev, ptr, time, level, cut, ctab, col_ptr, coef,
-    log2, levels, width, wt, wt_cells,
+    log2, levels, width, wt, wt_cells, down, factor,
     cells, scratch, s1, square, u, v,
 ):  # fmt: skip
     """First and second moments of the risk sets, one slice of rows.
 
-    With risk rho_i(e) of row i at event index e and weights wt[e]:
+    With risk rho_i(e) of row i at event index e, lowered as in ``risk_pass``,
+    and weights wt[e]:
 
     s1 (features + covariates, events + PAD) += sum_i rho_i(e) {D_i(e), z_i}
     square (features, features), lower half += sum rho_i(e) wt[e] D D'
@@ -280,14 +288,15 @@ def moment_pass(
     v[i - i0] = sum_e wt[e] rho_i(e) D_i(e)
 
     All of these, and cells (levels * width, covariates), are zero on entry;
-    scratch is (features + 3, ROOM); wt ends in PAD zeros.
+    scratch is (features + 3, ROOM); wt and down end in PAD zeros; wt_cells is
+    ``gather_cells`` of wt * factor.
     """
     n_terms = cut.size
     n_ptr = ptr.size // max(n_terms, 1)
     n_feat = coef.size
     n_cov = z.shape[1]
     for i in range(i0, i1):
-        if n_cov == 0 and run_ptr[i] == run_ptr[i + 1]:
+        if weight[i] == 0.0 or (n_cov == 0 and run_ptr[i] == run_ptr[i + 1]):
             continue
         a = lo[i]
         s = subject[i]
@@ -318,8 +327,9 @@ def moment_pass(
                 rho = scratch[n_feat, :n8]
                 wrho = scratch[n_feat + 1, :n8]
                 wf = scratch[n_feat + 2, :n8]
+                lower = down[e : e + n8]
                 for q in range(n8):
-                    rho[q] = lin[i]
+                    rho[q] = lin[i] - lower[q]
                 for c in range(n_feat):
                     add_scaled(rho, coef[c], scratch[c, :n8])
                 _risks(rho, n, weight[i])
@@ -342,7 +352,7 @@ def moment_pass(
                 u_i += r * _read_cells(wt_cells, log2, width, a, hi[i])
             u[i - i0] = u_i
     for c in range(n_cov):
-        _spread_cells(cells, width, c, s1[n_feat + c, : s1.shape[1] - PAD])
+        _spread_cells(cells, width, c, factor, s1[n_feat + c])
 
 
 @kernel(

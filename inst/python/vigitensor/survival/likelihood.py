@@ -70,8 +70,10 @@ class Point:
 
     beta: Floats
     loglik: float
-    lin: Floats  # (n,) shifted linear predictor without exposure
-    s0: Floats  # (events,)
+    lin: Floats  # (n,) linear predictor without exposure, less its largest
+    down: Floats  # (events + PAD,) what risks at an event time are lowered by
+    factor: Floats  # (events,) exp(-down)
+    s0: Floats  # (events,) lowered, like all risks below
     death_rho: Floats  # (deaths,) weighted risk
     phi: Floats  # (deaths,) S0 / phi_l
 
@@ -162,6 +164,7 @@ def buffers(n: int) -> Floats:
     return room[skip : skip + n * (BLOCK + PAD)].reshape(n, BLOCK + PAD)
 
 
+@np.errstate(all="ignore")
 def evaluate(problem: Problem, beta: Floats) -> Point:
     """First pass: log-likelihood at ``beta`` (p,), covariates first.
 
@@ -169,9 +172,16 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
     """
     p, risk, q = problem, problem.risk, problem.n_cov
     death_eta = p.death_x @ beta + p.offset[risk.death_row]
-    # The largest risk of a death becomes 1: what matters stays in range.
-    shift = float(death_eta.max())
-    lin = (p.z @ beta[:q] if q else np.zeros(risk.lo.size)) + (p.offset - shift)
+    lin = p.z @ beta[:q] + p.offset if q else p.offset
+    # Risks are counted from the largest of a death at each event time, so none
+    # that matters leaves the range of doubles, however large coefficients grow;
+    # rows without a dose, whose risk holds over many event times, from `top`.
+    top = float(lin.max())
+    lin = lin - top
+    shift = np.maximum.reduceat(death_eta, risk.death_begin)
+    death_eta = death_eta - shift[risk.death_event]
+    down = np.append(shift - top, np.zeros(PAD))
+    factor = np.exp(top - shift)
     wtab = np.empty((p.cut.size, p.ctab.shape[1]))
     for k in range(p.cut.size):
         columns = slice(p.col_ptr[k], p.col_ptr[k + 1])
@@ -185,6 +195,7 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
             span[0], span[1], risk.lo, risk.hi, p.subject, lin, p.weight,
             p.runs.ptr, p.runs.lo, p.runs.hi,
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, wtab,
+            down, factor,
             risk.log2, risk.levels, risk.width,
             np.zeros((risk.levels * risk.width, 1)), buffers(1), s0,
         )  # fmt: skip
@@ -192,25 +203,22 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
 
     run_slices(work, p.slices, total.add)
     s0 = total.value()
-    with np.errstate(all="ignore"):
-        rho = risk.death_weight * np.exp(death_eta - shift)
-        at = risk.death_event
-        s0_at = s0[at]
-        phi = s0_at
-        if risk.tied:
-            phi = s0_at - risk.fraction * np.add.reduceat(rho, risk.death_begin)[at]
-        loglik = float(
-            np.sum(
-                risk.death_weight * (death_eta - shift)
-                - risk.mean_weight[at] * np.log(phi)
-            )
-        )
-        ratio = s0_at / phi
+    rho = risk.death_weight * np.exp(death_eta)
+    at = risk.death_event
+    s0_at = s0[at]
+    phi = s0_at
+    if risk.tied:
+        phi = s0_at - risk.fraction * np.add.reduceat(rho, risk.death_begin)[at]
+    loglik = float(
+        np.sum(risk.death_weight * death_eta - risk.mean_weight[at] * np.log(phi))
+    )
+    ratio = s0_at / phi
     if not np.all(phi > 0):
         loglik = float("nan")
-    return Point(beta, loglik, lin, s0, rho, ratio)
+    return Point(beta, loglik, lin, down, factor, s0, rho, ratio)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def moments(problem: Problem, point: Point) -> Moments:
     """Second pass: score and information at a point with a finite likelihood."""
     p, risk, q = problem, problem.risk, problem.n_cov
@@ -220,7 +228,7 @@ def moments(problem: Problem, point: Point) -> Moments:
     module = load_kernels(RISK)
     cells = np.empty(risk.levels * risk.width if q else 0)
     if q:
-        module.gather_cells(wt, risk.width, cells)
+        module.gather_cells(wt * point.factor, risk.width, cells)
     wt = np.append(wt, np.zeros(PAD))
     coef = np.ascontiguousarray(point.beta[q:])
     s1 = _Sum((p.n_par, risk.n_events))
@@ -238,6 +246,7 @@ def moments(problem: Problem, point: Point) -> Moments:
             p.runs.ptr, p.runs.lo, p.runs.hi,
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
             p.col_ptr, coef, risk.log2, risk.levels, risk.width, wt, cells,
+            point.down, point.factor,
             np.zeros((risk.levels * risk.width if q else 0, q)),
             buffers(n_feat + 3), part, square, u, v,
         )  # fmt: skip

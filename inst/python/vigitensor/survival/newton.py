@@ -15,7 +15,7 @@ import numpy as np
 
 from .._typing import Bools, Floats
 from ..errors import EngineError
-from .likelihood import Moments, Problem, evaluate, moments
+from .likelihood import Moments, Point, Problem, evaluate, moments
 
 # Decrement at which coefficients stand to 1e-9 of their standard error.
 _POLISHED = 1e-18
@@ -23,8 +23,9 @@ _MAX_POLISH = 2
 # A step this large, in units of the linear predictor, with no likelihood left
 # to gain means that the coefficient runs away.
 _RUNS_AWAY = 1e-5
-# Relative size of a pivot that is rounding error alone.
-_ROUNDING = 1e-14
+_NOTHING_TO_GAIN = 1e-7
+# Share of the information at zero below which a direction counts as flat.
+_FLAT = 1e-11
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,6 @@ def independent(info: Floats, limit: Floats) -> Bools:
     return keep
 
 
-def inverse(info: Floats, keep: Bools) -> Floats:
-    """Inverse over the kept columns, zeros elsewhere; scaled to unit diagonal."""
-    out = np.zeros_like(info)
-    index = np.flatnonzero(keep)
-    if index.size:
-        scale = 1 / np.sqrt(np.diag(info)[index])
-        block = info[np.ix_(index, index)] * np.outer(scale, scale)
-        solved = np.linalg.inv(block) * np.outer(scale, scale)
-        out[np.ix_(index, index)] = 0.5 * (solved + solved.T)
-    return out
-
-
 def fit(problem: Problem, control: Control) -> Fit:
     """Maximise the likelihood from zero."""
     p = problem.n_par
@@ -99,13 +88,12 @@ def fit(problem: Problem, control: Control) -> Fit:
     at = moments(problem, point)
     # Whether columns are collinear does not depend on the parameters.
     kept = independent(at.info, control.tol_singular * at.raw)
+    unit = _whitener(at.info, kept)
     spread = np.sqrt(np.maximum(np.diag(at.info), 0) / problem.risk.death_weight.sum())
     iterations = halvings = polished = 0
     converged = False
     while True:
-        alive = kept & independent_now(at, kept)
-        var = inverse(at.info, alive)
-        step = var @ at.score
+        var, step, flat = _newton_step(at, unit)
         decrement = float(step @ at.score)
         if decrement < control.tol_step:
             converged = True
@@ -115,21 +103,16 @@ def fit(problem: Problem, control: Control) -> Fit:
         if iterations >= control.max_iter:
             break
         iterations += 1
-        point_next = evaluate(problem, point.beta + step)
-        slack = 1e-12 * (1 + abs(point.loglik))
-        halved = 0
-        while not point_next.loglik >= point.loglik - slack:
-            if halved >= control.max_halving:
-                break
-            halved += 1
-            step = 0.5 * step
-            point_next = evaluate(problem, point.beta + step)
+        found, halved = _ascend(problem, point, step, control)
         halvings += halved
-        if not point_next.loglik >= point.loglik - slack:
-            break  # no ascent left within rounding
-        point = point_next
-        at = moments(problem, point)
-    infinite = kept & ((np.abs(step) * spread > _RUNS_AWAY) | ~alive)
+        if found is None:  # nothing finite and higher that way, to rounding
+            converged = converged or decrement < _NOTHING_TO_GAIN
+            break
+        point, at = found
+    # Nothing to gain, and still moving: the optimum is at infinity.
+    infinite = kept & ((np.abs(step) * spread > _RUNS_AWAY) | flat)
+    if decrement > _NOTHING_TO_GAIN:
+        infinite[:] = False
     return Fit(
         coefficients=np.where(kept, point.beta, np.nan),
         var=var,
@@ -138,8 +121,52 @@ def fit(problem: Problem, control: Control) -> Fit:
         iterations=iterations,
         converged=converged,
         halvings=halvings,
-        infinite=infinite if converged else np.zeros(p, bool),
+        infinite=infinite,
     )
+
+
+def _ascend(
+    problem: Problem, point: Point, step: Floats, control: Control
+) -> tuple[tuple[Point, Moments] | None, int]:
+    """The point a step leads to, halved until the likelihood does not fall."""
+    slack = 1e-12 * (1 + abs(point.loglik))
+    for halved in range(control.max_halving + 1):
+        candidate = evaluate(problem, point.beta + step * 0.5**halved)
+        if candidate.loglik >= point.loglik - slack:
+            at = moments(problem, candidate)
+            if np.all(np.isfinite(at.info)):
+                return (candidate, at), halved
+    return None, control.max_halving
+
+
+def _whitener(info: Floats, kept: Bools) -> Floats:
+    """U (p, kept) with U' info U = 1: columns of unit information at zero."""
+    index = np.flatnonzero(kept)
+    scale = 1 / np.sqrt(np.diag(info)[index])
+    block = info[np.ix_(index, index)] * np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(block)
+    unit = np.zeros((info.shape[0], index.size))
+    unit[index] = scale[:, None] * vectors / np.sqrt(values)
+    return unit
+
+
+def _newton_step(at: Moments, unit: Floats) -> tuple[Floats, Floats, Bools]:
+    """Variance, step and the coefficients in directions that went flat.
+
+    In the whitened space all information was 1 at zero. A direction in which
+    hardly any is left is one along which the likelihood rises without bound: it
+    gets no further step, so that rounding does not throw the others about.
+    """
+    values, vectors = np.linalg.eigh(unit.T @ at.info @ unit)
+    alive = values > _FLAT
+    directions = unit @ vectors
+    live = directions[:, alive]
+    var = (live / values[alive]) @ live.T
+    dead = np.abs(directions[:, ~alive])
+    # Which coefficients make up the flat directions, in units of their own.
+    share = dead / np.maximum(np.linalg.norm(unit, axis=1)[:, None], 1e-300)
+    flat = np.any(share > 1e-3, axis=1)
+    return var, var @ at.score, flat
 
 
 def _nothing_to_fit(loglik: float) -> Fit:
@@ -148,12 +175,3 @@ def _nothing_to_fit(loglik: float) -> Fit:
         none, np.zeros((0, 0)), np.full(2, loglik), none, 0, True, 0,
         np.zeros(0, bool),
     )  # fmt: skip
-
-
-def independent_now(at: Moments, kept: Bools) -> Bools:
-    """Kept columns whose information has not vanished at this point.
-
-    It does where a coefficient runs away: no step is taken along it then.
-    """
-    limit = np.where(kept, _ROUNDING * at.raw, np.inf)
-    return independent(at.info, limit)
