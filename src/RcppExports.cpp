@@ -10,6 +10,25 @@ Rcpp::Rostream<true>&  Rcpp::Rcout = Rcpp::Rcpp_cout_get();
 Rcpp::Rostream<false>& Rcpp::Rcerr = Rcpp::Rcpp_cerr_get();
 #endif
 
+// unit_rows_cpp
+Rcpp::List unit_rows_cpp(const Rcpp::NumericVector& entry, const Rcpp::NumericVector& exit, const Rcpp::IntegerVector& event, double n_rows, const Rcpp::IntegerVector& first, const Rcpp::NumericVector& start, const Rcpp::NumericVector& stop, const Rcpp::NumericVector& dose, const Rcpp::NumericVector& cum);
+RcppExport SEXP _vigitensor_unit_rows_cpp(SEXP entrySEXP, SEXP exitSEXP, SEXP eventSEXP, SEXP n_rowsSEXP, SEXP firstSEXP, SEXP startSEXP, SEXP stopSEXP, SEXP doseSEXP, SEXP cumSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type entry(entrySEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type exit(exitSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type event(eventSEXP);
+    Rcpp::traits::input_parameter< double >::type n_rows(n_rowsSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type first(firstSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type start(startSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type stop(stopSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type dose(doseSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type cum(cumSEXP);
+    rcpp_result_gen = Rcpp::wrap(unit_rows_cpp(entry, exit, event, n_rows, first, start, stop, dose, cum));
+    return rcpp_result_gen;
+END_RCPP
+}
 // run_starts
 Rcpp::IntegerVector run_starts(SEXP x);
 RcppExport SEXP _vigitensor_run_starts(SEXP xSEXP) {
@@ -128,27 +147,9 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
-// unit_rows_cpp
-Rcpp::List unit_rows_cpp(const Rcpp::NumericVector& entry, const Rcpp::NumericVector& exit, const Rcpp::IntegerVector& event, double n_rows, const Rcpp::IntegerVector& first, const Rcpp::NumericVector& start, const Rcpp::NumericVector& stop, const Rcpp::NumericVector& dose, const Rcpp::NumericVector& cum);
-RcppExport SEXP _vigitensor_unit_rows_cpp(SEXP entrySEXP, SEXP exitSEXP, SEXP eventSEXP, SEXP n_rowsSEXP, SEXP firstSEXP, SEXP startSEXP, SEXP stopSEXP, SEXP doseSEXP, SEXP cumSEXP) {
-BEGIN_RCPP
-    Rcpp::RObject rcpp_result_gen;
-    Rcpp::RNGScope rcpp_rngScope_gen;
-    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type entry(entrySEXP);
-    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type exit(exitSEXP);
-    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type event(eventSEXP);
-    Rcpp::traits::input_parameter< double >::type n_rows(n_rowsSEXP);
-    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type first(firstSEXP);
-    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type start(startSEXP);
-    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type stop(stopSEXP);
-    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type dose(doseSEXP);
-    Rcpp::traits::input_parameter< const Rcpp::NumericVector& >::type cum(cumSEXP);
-    rcpp_result_gen = Rcpp::wrap(unit_rows_cpp(entry, exit, event, n_rows, first, start, stop, dose, cum));
-    return rcpp_result_gen;
-END_RCPP
-}
 
 static const R_CallMethodDef CallEntries[] = {
+    {"_vigitensor_unit_rows_cpp", (DL_FUNC) &_vigitensor_unit_rows_cpp, 9},
     {"_vigitensor_run_starts", (DL_FUNC) &_vigitensor_run_starts, 1},
     {"_vigitensor_is_sorted_within", (DL_FUNC) &_vigitensor_is_sorted_within, 2},
     {"_vigitensor_scan_rows", (DL_FUNC) &_vigitensor_scan_rows, 4},
@@ -157,7 +158,6 @@ static const R_CallMethodDef CallEntries[] = {
     {"_vigitensor_scan_records", (DL_FUNC) &_vigitensor_scan_records, 7},
     {"_vigitensor_simulate_cohort_cpp", (DL_FUNC) &_vigitensor_simulate_cohort_cpp, 11},
     {"_vigitensor_splitmix64_cpp", (DL_FUNC) &_vigitensor_splitmix64_cpp, 2},
-    {"_vigitensor_unit_rows_cpp", (DL_FUNC) &_vigitensor_unit_rows_cpp, 9},
     {NULL, NULL, 0}
 };
 
