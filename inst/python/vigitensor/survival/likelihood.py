@@ -178,7 +178,8 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
     # rows without a dose, whose risk holds over many event times, from `top`.
     top = float(lin.max())
     lin = lin - top
-    shift = np.maximum.reduceat(death_eta, risk.death_begin)
+    counts = risk.death_weight > 0
+    shift = np.maximum.reduceat(np.where(counts, death_eta, -np.inf), risk.death_begin)
     death_eta = death_eta - shift[risk.death_event]
     down = np.append(shift - top, np.zeros(PAD))
     factor = np.exp(top - shift)
@@ -203,7 +204,7 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
 
     run_slices(work, p.slices, total.add)
     s0 = total.value()
-    rho = risk.death_weight * np.exp(death_eta)
+    rho = np.where(counts, risk.death_weight * np.exp(death_eta), 0.0)
     at = risk.death_event
     s0_at = s0[at]
     phi = s0_at

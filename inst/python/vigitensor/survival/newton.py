@@ -24,8 +24,9 @@ _MAX_POLISH = 2
 # to gain means that the coefficient runs away.
 _RUNS_AWAY = 1e-5
 _NOTHING_TO_GAIN = 1e-7
-# Share of the information at zero below which a direction counts as flat.
-_FLAT = 1e-11
+# Share of the information at zero below which a direction counts as flat,
+# at first, and at last where risks are so large that rounding has taken over.
+_FLAT, _FLATTEST = 1e-11, 1e-5
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ def fit(problem: Problem, control: Control) -> Fit:
     spread = np.sqrt(np.maximum(np.diag(at.info), 0) / problem.risk.death_weight.sum())
     iterations = halvings = polished = 0
     converged = False
+    limit = _FLAT
     while True:
-        var, step, flat = _newton_step(at, unit)
+        var, step, flat = _newton_step(at, unit, limit)
         decrement = float(step @ at.score)
         if decrement < control.tol_step:
             converged = True
@@ -106,6 +108,9 @@ def fit(problem: Problem, control: Control) -> Fit:
         found, halved = _ascend(problem, point, step, control)
         halvings += halved
         if found is None:  # nothing finite and higher that way, to rounding
+            if limit < _FLATTEST:
+                limit *= 1e3  # what is left there is rounding: look elsewhere
+                continue
             converged = converged or decrement < _NOTHING_TO_GAIN
             break
         point, at = found
@@ -150,7 +155,9 @@ def _whitener(info: Floats, kept: Bools) -> Floats:
     return unit
 
 
-def _newton_step(at: Moments, unit: Floats) -> tuple[Floats, Floats, Bools]:
+def _newton_step(
+    at: Moments, unit: Floats, limit: float
+) -> tuple[Floats, Floats, Bools]:
     """Variance, step and the coefficients in directions that went flat.
 
     In the whitened space all information was 1 at zero. A direction in which
@@ -158,7 +165,7 @@ def _newton_step(at: Moments, unit: Floats) -> tuple[Floats, Floats, Bools]:
     gets no further step, so that rounding does not throw the others about.
     """
     values, vectors = np.linalg.eigh(unit.T @ at.info @ unit)
-    alive = values > _FLAT
+    alive = values > limit
     directions = unit @ vectors
     live = directions[:, alive]
     var = (live / values[alive]) @ live.T
