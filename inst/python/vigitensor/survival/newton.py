@@ -24,6 +24,8 @@ _MAX_POLISH = 2
 # to gain means that the coefficient runs away.
 _RUNS_AWAY = 1e-5
 _NOTHING_TO_GAIN = 1e-7
+# Eigenvalue of a correlation matrix that is rounding error alone.
+_ROUNDING = 1e-14
 # Share of the information at zero below which a direction counts as flat,
 # at first, and at last where risks are so large that rounding has taken over.
 _FLAT, _FLATTEST = 1e-11, 1e-5
@@ -150,8 +152,9 @@ def _whitener(info: Floats, kept: Bools) -> Floats:
     scale = 1 / np.sqrt(np.diag(info)[index])
     block = info[np.ix_(index, index)] * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(block)
-    unit = np.zeros((info.shape[0], index.size))
-    unit[index] = scale[:, None] * vectors / np.sqrt(values)
+    told = values > _ROUNDING
+    unit = np.zeros((info.shape[0], int(told.sum())))
+    unit[index] = scale[:, None] * vectors[:, told] / np.sqrt(values[told])
     return unit
 
 
