@@ -160,7 +160,8 @@ drug_records <- function(s, drug, book) {
     abort_input(
       sprintf("No record matches `%s`.", s$label),
       x = sprintf(
-        "`records` has %s rows: %s of this drug, %s of them of people in `data`.",
+        paste("`records` has %s rows: %s of this drug, %s of them of people",
+              "in `data`."),
         format(book$n, big.mark = ","), format(length(of_drug), big.mark = ","),
         "none"
       ),

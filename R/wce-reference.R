@@ -90,7 +90,8 @@ reference_coxph <- function(risk, x, offset, weight, ties, control) {
   set <- risk$set
   # A likelihood that rises for ever and a singular column are results here
   # (`infinite`, NaN), so coxph's own warnings about them are not repeated.
-  infinite <- logical(ncol(x))
+  seen <- new.env(parent = emptyenv())
+  seen$infinite <- logical(ncol(x))
   fit <- withCallingHandlers(
     if (ncol(x) == 0L) {
       survival::coxph(y ~ strata(set) + offset(offset), weights = weight,
@@ -106,7 +107,7 @@ reference_coxph <- function(risk, x, offset, weight, ties, control) {
       if (grepl("coefficient may be infinite", conditionMessage(w))) {
         at <- sub(".*before variable +", "", conditionMessage(w))
         at <- as.integer(strsplit(sub(" *;.*", "", at), ",")[[1L]])
-        infinite[at] <<- TRUE
+        seen$infinite[at] <- TRUE
       }
       invokeRestart("muffleWarning")
     }
@@ -120,7 +121,7 @@ reference_coxph <- function(risk, x, offset, weight, ties, control) {
     loglik = rep(fit$loglik, length.out = 2L),
     score = reference_score(risk, x, coefficients, offset, weight, ties),
     iterations = fit$iter %||% 0L, converged = (fit$iter %||% 0L) < 60L,
-    halvings = 0L, infinite = infinite
+    halvings = 0L, infinite = seen$infinite
   )
 }
 

@@ -15,7 +15,8 @@ warn_about_fit <- function(fit) {
   if (length(infinite)) {
     warn_user(
       sprintf("The likelihood rises for ever along %s.", quoted(infinite)),
-      i = "No event, or every event, has this; its standard error means nothing.",
+      i = paste("No event, or every event, has this;",
+                "its standard error means nothing."),
       code = "infinite", data = list(coefficients = infinite)
     )
   }

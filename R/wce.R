@@ -156,7 +156,8 @@ wce_grid <- function(design) {
   }, NA)
   if (any(several) && length(design$terms) > 1L) {
     abort_input(
-      "With several exposure terms, `nknots` inside `exposure()` is one number.",
+      paste("With several exposure terms, `nknots` inside `exposure()` is",
+            "one number."),
       i = "A grid over knots is given as `wce(nknots = )`.", code = "nknots"
     )
   }

@@ -57,9 +57,9 @@ struct Settings {
   std::uint64_t seed;
   int days;
   Spells spells;
-  std::vector<double> users;              // one share per drug
-  std::vector<std::vector<double>> cum;   // per drug: log_hr C(u), u = 0..m
-  std::vector<double> cum_hazard;         // H0(t), t = 0..days
+  std::vector<double> users;             // one share per drug
+  std::vector<std::vector<double>> cum;  // per drug: log_hr C(u), u = 0..m
+  std::vector<double> cum_hazard;        // H0(t), t = 0..days
   double beta_sex, beta_age;
   double late_entry, dropout;
 };
@@ -142,8 +142,8 @@ double LogRelativeRisk(const std::vector<Record>& records,
 // Day of the first event in (entry, last], or last + 1. *window_days counts
 // the days at risk with a record in a window.
 int DrawEvent(const Settings& how, int entry, int last, double log_baseline,
-              const std::vector<std::vector<Record>>& records,
-              double threshold, double* window_days) {
+              const std::vector<std::vector<Record>>& records, double threshold,
+              double* window_days) {
   const double scale = std::exp(log_baseline);
   const std::vector<double>& h0 = how.cum_hazard;
   bool any_record = false;
@@ -160,8 +160,8 @@ int DrawEvent(const Settings& how, int entry, int last, double log_baseline,
     double log_risk = 0.0;
     bool inside = false;
     for (std::size_t d = 0; d < records.size(); ++d) {
-      log_risk += LogRelativeRisk(records[d], how.cum[d], t, &first[d],
-                                  &inside);
+      log_risk +=
+          LogRelativeRisk(records[d], how.cum[d], t, &first[d], &inside);
     }
     *window_days += inside;
     hazard += scale * (h0[t] - h0[t - 1]) * std::exp(log_risk);
@@ -265,8 +265,8 @@ Rcpp::List simulate_cohort_cpp(int n, int days, double seed,
   how.dropout = dropout;
 
   vigitensor::People people;
-  for (auto* column : {&people.entry, &people.exit, &people.event, &people.sex,
-                       &people.age}) {
+  for (auto* column :
+       {&people.entry, &people.exit, &people.event, &people.sex, &people.age}) {
     column->resize(n);
   }
   vigitensor::Records records;

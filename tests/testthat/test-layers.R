@@ -16,11 +16,10 @@ r_files <- function() {
   list.files(file.path(source_folder(), "R"), "[.]R$", full.names = TRUE)
 }
 
-# Code without comments: layer rules are about what runs.
-code_lines <- function(file) {
-  parsed <- parse(file, keep.source = TRUE)
-  data <- utils::getParseData(parsed)
-  if (is.null(data)) return(character())
+# The symbols and strings of the code, without comments: rules are about what
+# runs.
+code_texts <- function(file) {
+  data <- utils::getParseData(parse(file, keep.source = TRUE))
   data$text[data$terminal & data$token != "COMMENT"]
 }
 
@@ -43,9 +42,10 @@ floors <- list(
   "^(conditions|utils|format|reexports|RcppExports)$" = 0L,
   "^(options|zzz|vigitensor-package|data)$" = 1L,
   "^engine-" = 1L,
-  "^(claims|simulate)" = 2L,
-  "^wce-(basis|check|design|formula|profile|reference|rows)" = 2L,
-  "^wce-fit" = 3L,
+  "^(claims|simulate|unit-rows)" = 2L,
+  "^wce-(basis|check|covariates|design|exposure|formula)" = 2L,
+  "^wce-(profile|reference)" = 2L,
+  "^wce-(fit|warn)" = 3L,
   "^wce$" = 4L,
   "^wce-(effects|methods|plot|print|select)" = 5L,
   "^wce-compat" = 6L
@@ -59,8 +59,8 @@ floor_of <- function(file) {
 test_that("only the engine-* files know reticulate", {
   files <- r_files()
   files <- files[!grepl("^engine-", basename(files))]
-  knows <- vapply(files, function(f) any(grepl("reticulate", code_lines(f))),
-                  NA)
+  names <- c("reticulate", "\"reticulate\"")
+  knows <- vapply(files, function(f) any(code_texts(f) %in% names), NA)
   expect_identical(basename(files[knows]), character())
 })
 
@@ -75,7 +75,7 @@ test_that("every file of R/ has its floor, and none calls upwards", {
     used <- unique(used_names(files[[k]]))
     used <- used[used %in% names(home)]
     to <- home[used]
-    up <- floor[to] > floor[[k]]
+    up <- which(floor[to] > floor[[k]])
     sprintf("%s calls %s() of %s", basename(files[[k]]), used[up],
             basename(files[to[up]]))
   })
@@ -87,7 +87,7 @@ test_that("no file of R/ or of the engine names a folder of one machine", {
   engine <- list.files(file.path(folder, "inst", "python"), "[.]py$",
                        recursive = TRUE, full.names = TRUE)
   files <- c(r_files(), engine)
-  private <- "[\"'](/(home|root|tmp|work|Users|opt|mnt)/|[A-Za-z]:[/\\\\])"
+  private <- "[\"'](/(home|root|tmp|work|Users|mnt)/|[A-Za-z]:[/\\\\])"
   named <- vapply(files, function(f) any(grepl(private, readLines(f))), NA)
   expect_identical(basename(files[named]), character())
 })

@@ -243,24 +243,24 @@ test_that("collinear columns are NA with a warning, unused levels left out", {
 
 test_that("lags that nobody covers are named", {
   study <- good()
-  # Doses only long before the follow-up: the last 10 units before entry are free.
+  # Doses only long before follow-up: the 10 units before entry are free.
   records <- data.frame(person_id = study$people$person_id, drug = "a",
                         start = study$people$entry - 40,
                         stop = study$people$entry - 10,
                         dose = rep(1:3, length.out = 60))
-  warnings <- list()
+  seen <- new.env()
   fit <- withCallingHandlers(
     wce(Surv(entry, exit, event) ~ exposure("a"), data = study$people,
         id = person_id, records = records, cutoff = 60, nknots = 1,
         engine = "reference"),
     vigitensor_warning = function(w) {
-      warnings[[length(warnings) + 1L]] <<- w
+      seen$warnings <- c(seen$warnings, list(w))
       invokeRestart("muffleWarning")
     }
   )
   uncovered <- Filter(function(w) {
     inherits(w, "vigitensor_warning_uncovered_lags")
-  }, warnings)
+  }, seen$warnings)
   expect_length(uncovered, 1)
   expect_identical(fit$exposures[[1]]$covered, !seq_len(60) %in%
                      uncovered[[1]]$lags)

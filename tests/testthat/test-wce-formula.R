@@ -26,7 +26,8 @@ test_that("formulas without meaning are refused", {
 
 test_that("Surv() is read in both its forms", {
   expect_identical(surv_arguments(quote(Surv(a, b, e == 1))),
-                   list(start = quote(a), stop = quote(b), event = quote(e == 1)))
+                   list(start = quote(a), stop = quote(b),
+                        event = quote(e == 1)))
   expect_identical(surv_arguments(quote(survival::Surv(b, e))),
                    list(stop = quote(b), event = quote(e)))
   expect_identical(
