@@ -51,6 +51,7 @@ class Problem:
     col_ptr: Ints  # (terms + 1,) int64, columns of each term
     ctab: Floats  # (features, PAD + longest cut + 1 + PAD) cumulated, by column
     death_x: Floats  # (deaths, q + features)
+    noise: Floats  # (p,) what rounding leaves of a column that should be zero
     slices: list[tuple[int, int]]
 
     @property
@@ -110,12 +111,16 @@ def build_problem(
     weight: Floats,
     offset: Floats,
     z: Floats,
+    z_size: Floats,
     tev: Ints,
     steps: Steps,
     runs: Runs,
     tables: Sequence[Floats],
 ) -> Problem:
-    """Lay out one design: ``tables`` holds C, (m + 1, J), of each term."""
+    """Lay out one design: ``tables`` holds C, (m + 1, J), of each term.
+
+    ``z_size`` (q,) is the size of the covariates before centring.
+    """
     cut = np.array([t.shape[0] - 1 for t in tables], np.int32)
     col_ptr = np.zeros(len(tables) + 1, np.int64)
     np.cumsum([t.shape[1] for t in tables], out=col_ptr[1:])
@@ -134,9 +139,11 @@ def build_problem(
             np.zeros((ctab.shape[0], PAD)), features,
         )  # fmt: skip
     death_x[:, z.shape[1] :] = features
+    size = np.abs(ctab).max(axis=1, initial=0) * np.abs(steps.level).max(initial=0)
+    noise = 16 * np.finfo(float).eps * np.concatenate((z_size, size))
     return Problem(
         risk, subject, weight, offset, z, tev, steps, runs, cut, col_ptr, ctab,
-        death_x, cut_slices(runs, risk.lo.size),
+        death_x, noise, cut_slices(runs, risk.lo.size),
     )  # fmt: skip
 
 

@@ -90,14 +90,16 @@ def fit(problem: Problem, control: Control) -> Fit:
         return _nothing_to_fit(loglik_zero)
     at = moments(problem, point)
     # Whether columns are collinear does not depend on the parameters.
-    kept = independent(at.info, control.tol_singular * at.raw)
+    deaths = problem.risk.death_weight.sum()
+    limit = control.tol_singular * at.raw + deaths * problem.noise**2
+    kept = independent(at.info, limit)
     unit = _whitener(at.info, kept)
-    spread = np.sqrt(np.maximum(np.diag(at.info), 0) / problem.risk.death_weight.sum())
+    spread = np.sqrt(np.maximum(np.diag(at.info), 0) / deaths)
     iterations = halvings = polished = 0
     converged = False
-    limit = _FLAT
+    flat_below = _FLAT
     while True:
-        var, step, flat = _newton_step(at, unit, limit)
+        var, step, flat = _newton_step(at, unit, flat_below)
         decrement = float(step @ at.score)
         if decrement < control.tol_step:
             converged = True
@@ -110,8 +112,8 @@ def fit(problem: Problem, control: Control) -> Fit:
         found, halved = _ascend(problem, point, step, control)
         halvings += halved
         if found is None:  # nothing finite and higher that way, to rounding
-            if limit < _FLATTEST:
-                limit *= 1e3  # what is left there is rounding: look elsewhere
+            if flat_below < _FLATTEST:
+                flat_below *= 1e3  # what is left there is rounding: look elsewhere
                 continue
             converged = converged or decrement < _NOTHING_TO_GAIN
             break

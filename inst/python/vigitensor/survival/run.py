@@ -50,6 +50,7 @@ class Data:
     weight: Floats  # (n,)
     offset: Floats  # (n,)
     z: Floats  # (n, q) covariates less their means
+    z_size: Floats  # (q,) largest of each covariate before that
     tev: Ints  # (events,) int32 event times, counted from the first
     steps: exposure.Steps
     longest: tuple[int, ...]  # longest cutoff of each term
@@ -58,8 +59,8 @@ class Data:
     def problem(self, design: Sequence[Floats]) -> Problem:
         """One design laid out for the likelihood."""
         return build_problem(
-            self.risk, self.subject, self.weight, self.offset, self.z, self.tev,
-            self.steps, self.runs[cutoffs(design)], design,
+            self.risk, self.subject, self.weight, self.offset, self.z, self.z_size,
+            self.tev, self.steps, self.runs[cutoffs(design)], design,
         )  # fmt: skip
 
 
@@ -81,6 +82,7 @@ def prepare(
     )
     pick = risk.rows
     z = np.ascontiguousarray(rows.x[pick])
+    z_size = np.abs(z).max(axis=0, initial=0)
     if z.size:
         z -= z.mean(axis=0)  # coefficients stay, sums lose less
     subject = rows.subject[pick]
@@ -98,8 +100,8 @@ def prepare(
         for cuts in {*windows, longest}
     }
     return Data(
-        risk, subject, rows.weight[pick], rows.offset[pick], z, tev, steps, longest,
-        runs,
+        risk, subject, rows.weight[pick], rows.offset[pick], z, z_size,
+        tev, steps, longest, runs,
     )  # fmt: skip
 
 
