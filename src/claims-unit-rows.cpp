@@ -26,8 +26,7 @@ namespace {
 void AddDose(double start, double stop, double dose, double entry, double exit,
              double* dose_of_day) {
   const auto from = static_cast<std::ptrdiff_t>(std::max(start - entry, 0.0));
-  const auto to =
-      static_cast<std::ptrdiff_t>(std::min(stop, exit) - entry);
+  const auto to = static_cast<std::ptrdiff_t>(std::min(stop, exit) - entry);
   for (std::ptrdiff_t day = from; day < to; ++day) dose_of_day[day] += dose;
 }
 

@@ -48,6 +48,7 @@ floors <- list(
   "^wce-(fit|warn)" = 3L,
   "^wce$" = 4L,
   "^wce-(effects|methods|plot|print|select)" = 5L,
+  "^cox-" = 5L,
   "^wce-compat" = 6L
 )
 floor_of <- function(file) {
