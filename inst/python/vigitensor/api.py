@@ -16,6 +16,7 @@ import numpy as np
 
 from . import cache, checks, device
 from ._version import __version__
+from .api_cox import fit_cox  # noqa: F401
 from .errors import EngineError
 from .survival.exposure import Records
 from .survival.newton import Control, Fit

@@ -28,6 +28,8 @@ from typing import Any
 
 KERNEL_MODULES = (
     "vigitensor.kernels_math",
+    "vigitensor.survival.kernels_cox",
+    "vigitensor.survival.kernels_cox_exact",
     "vigitensor.survival.kernels_records",
     "vigitensor.survival.kernels_risk",
 )

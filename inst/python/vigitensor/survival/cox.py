@@ -1,0 +1,184 @@
+"""A Cox model without exposure terms, from arrays to its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._typing import Floats, Ints
+from ..cache import load_kernels
+from ..pool import run_slices
+from . import likelihood
+from .cox_index import KERNELS, build_index, slices_of
+from .cox_likelihood import (
+    CoxData,
+    Point,
+    build_data,
+    evaluate,
+    hazard_steps,
+    imprecise,
+    moments,
+    tie_steps,
+)
+from .cox_newton import Imprecise, Objective, Solution, maximise
+from .newton import Control
+from .run import Rows, prepare
+
+
+@dataclass(frozen=True)
+class CoxRows:
+    """Rows (start, stop]; codes 0-based. ``start`` None: at risk from the first."""
+
+    start: Floats | None  # (n,)
+    stop: Floats  # (n,)
+    event: Ints  # (n,) 0 or 1
+    stratum: Ints  # (n,) int32
+    offset: Floats  # (n,)
+    weight: Floats  # (n,)
+    x: Floats  # (n, q), any order
+    mean: Floats  # (q,) column means of x
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.stop.size)
+
+
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted model."""
+
+    solution: Solution
+    coefficients: Floats  # (q,) NaN where dropped as collinear
+    linear_predictors: Floats  # (n,) x beta + offset - means beta
+    residuals: Floats  # (n,) martingale
+    n_events: int
+    n_event_times: int
+
+
+def fit_cox(
+    rows: CoxRows,
+    ties: str,
+    init: Floats,
+    theta: Floats,
+    control: Control,
+    means: Floats,
+) -> CoxFit:
+    """Fit; ``theta`` (q,) are ridge penalties, ``means`` what lp is centred by."""
+    index = build_index(rows.start, rows.stop, rows.event, rows.stratum, rows.weight)
+    data = build_data(index, rows.x, rows.mean, rows.offset, rows.weight, ties)
+    deaths = float(data.death_weight.sum())
+    try:
+        solution = maximise(
+            Objective(
+                noise(data), deaths, lambda beta: evaluate(data, beta),
+                lambda point: moments(data, point), imprecise,
+            ),
+            init, theta, control,
+        )  # fmt: skip
+        point = solution.point
+    except Imprecise:
+        if ties == "exact":
+            raise
+        solution = maximise(never_subtracting(rows, data), init, theta, control)
+        point = evaluate(data, solution.beta)
+    lin = linear_predictors(rows, data, point, solution.beta, means)
+    return CoxFit(
+        solution=solution,
+        coefficients=np.where(solution.kept, solution.beta, np.nan)
+        if control.max_iter > 0
+        else solution.beta,
+        linear_predictors=lin,
+        residuals=martingale(rows, data, point),
+        n_events=int(np.count_nonzero(rows.event)),
+        n_event_times=index.n_events,
+    )
+
+
+def noise(data: CoxData) -> Floats:
+    """What rounding leaves of a column that should be zero, (q,)."""
+    size = np.abs(data.mean) + np.abs(data.death_z).max(axis=0, initial=0.0)
+    return 16 * np.finfo(float).eps * size
+
+
+def never_subtracting(rows: CoxRows, data: CoxData) -> Objective:
+    """The likelihood by the exposure model's kernels, without exposure.
+
+    Slower, but right however far apart risks are.
+    """
+    # A row of weight 0 is no tied death either.
+    used = np.flatnonzero(rows.weight > 0)
+    stop = rows.stop[used]
+    start = np.full(stop.size, stop.min() - 1)
+    if rows.start is not None:
+        start = rows.start[used]
+    plain = Rows(
+        start=start,
+        stop=stop,
+        event=rows.event[used],
+        stratum=rows.stratum[used],
+        subject=np.zeros(used.size, np.int32),
+        offset=rows.offset[used],
+        weight=rows.weight[used],
+        x=rows.x[used],
+    )
+    problem = prepare(plain, 1, [], [[]], data.ties).problem([])
+    return Objective(
+        noise=problem.noise,
+        deaths=float(data.death_weight.sum()),
+        evaluate=lambda beta: likelihood.evaluate(problem, beta),
+        moments=lambda point: likelihood.moments(problem, point),
+        imprecise=lambda point: False,
+    )
+
+
+def linear_predictors(
+    rows: CoxRows, data: CoxData, point: Point, beta: Floats, means: Floats
+) -> Floats:
+    """x beta + offset - means beta, for rows that are never at risk too."""
+    shift = float((rows.mean - means) @ beta)
+    if data.index.rows.size == 0:
+        return point.lin + shift
+    lin = np.empty(rows.n)
+
+    def work(span: tuple[int, int]) -> None:
+        part = slice(*span)
+        lin[part] = (rows.x[part] - rows.mean) @ beta + rows.offset[part] + shift
+
+    run_slices(work, slices_of(rows.n))
+    lin[data.index.rows] = point.lin + shift
+    return lin
+
+
+def martingale(rows: CoxRows, data: CoxData, point: Point) -> Floats:
+    """Event less expected number, (n,); ties as the fit has them.
+
+    With exact ties the expected numbers are Breslow's, as in coxph.
+    """
+    index = data.index
+    expected = np.empty(index.n)
+    steps = hazard_steps(data, point)
+    if data.exact is not None:
+        steps = np.diff(np.append(index.death_begin, index.death_row.size)) / point.s0
+    total = np.empty((index.n_events, 2))
+    module = load_kernels(KERNELS)
+    module.cumulate(steps, point.s0, index.begin, total)
+
+    def work(span: tuple[int, int]) -> None:
+        here = expected[span[0] : span[1]]
+        module.gather_hazard(*span, index.out, index.last, total, here)
+        here *= np.exp(point.lin[span[0] : span[1]] - point.top)
+
+    run_slices(work, slices_of(index.n))
+    if data.tied:
+        spared = tie_steps(data, point) * np.exp(
+            point.lin[index.death_row] - point.top
+        )
+        expected[index.death_row] -= spared
+    residuals = rows.event.astype(np.float64)
+    if index.rows.size:
+        residuals[index.rows] -= expected
+    else:
+        residuals -= expected
+    return residuals

@@ -1,0 +1,205 @@
+"""Newton's method for a concave log-likelihood with an optional ridge penalty.
+
+Each step is halved until the likelihood is finite and does not fall. It stops
+when the Newton decrement, twice the likelihood still to be gained, is below
+``tol_step``; the step of that moment is still taken, which leaves coefficients
+right to rounding, and score and information are those at the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._typing import Bools, Floats
+from ..errors import EngineError
+from .newton import Control, independent
+
+# Share of the information at the start below which a direction counts as flat,
+# at first, and at last where risks are so large that rounding has taken over.
+_FLAT, _FLATTEST = 1e-11, 1e-5
+# Eigenvalue of a correlation matrix that is rounding error alone.
+_ROUNDING = 1e-14
+# A step this large, in units of the linear predictor, with no likelihood left
+# to gain means that the coefficient runs away.
+_RUNS_AWAY = 1e-5
+_NOTHING_TO_GAIN = 1e-7
+# Decrement at which coefficients stand to 1e-9 of their standard error.
+_POLISHED = 1e-18
+_MAX_POLISH = 2
+# Trial points where sums lost digits, until better sums are asked for.
+_MAX_IMPRECISE = 3
+
+
+class Imprecise(Exception):
+    """The risks span too wide a range for the fast sums."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A log-likelihood: ``evaluate`` gives a point (with ``loglik``), ``moments``
+    its score, info and raw; ``imprecise`` tells whether a point can be trusted."""
+
+    noise: Floats  # (p,) what rounding leaves of a column that should be zero
+    deaths: float  # sum of their weights
+    evaluate: Callable[[Floats], Any]
+    moments: Callable[[Any], Any]
+    imprecise: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where the iteration ended."""
+
+    point: Any
+    beta: Floats  # (p,)
+    kept: Bools  # (p,) not collinear with the columns before
+    var: Floats  # (p, p) inverse of information plus penalty
+    var2: Floats  # (p, p) var info var; equals var without a penalty
+    loglik: Floats  # (2,) at the start and the result, without penalty
+    penalty: Floats  # (2,)
+    score: Floats  # (p,) gradient of the likelihood, less the penalty's
+    info: Floats  # (p, p) of the likelihood alone
+    score_test: float
+    iterations: int
+    halvings: int
+    converged: bool
+    infinite: Bools  # (p,)
+
+
+def maximise(
+    objective: Objective, init: Floats, theta: Floats, control: Control
+) -> Solution:
+    """Maximise loglik - sum(theta beta^2) / 2 from ``init``."""
+    point = objective.evaluate(init)
+    if objective.imprecise(point):
+        raise Imprecise
+    if not np.isfinite(point.loglik):
+        raise EngineError(
+            "The risks of some rows overflow at the start; the offsets span too "
+            "wide a range or the initial values are too large.",
+            code="overflow",
+            arg="offset" if not init.any() else "init",
+        )
+    start = point
+    at = objective.moments(point)
+    # Whether columns are collinear does not depend on the parameters.
+    limit = control.tol_singular * (at.raw + theta)
+    limit = limit + objective.deaths * objective.noise**2
+    kept = independent(at.info + np.diag(theta), limit)
+    unit = _whitener(at.info + np.diag(theta), kept)
+    spread = np.sqrt(np.maximum(np.diag(at.info), 0) / objective.deaths)
+    beta = init
+    score_test = 0.0
+    iterations = halvings = polished = 0
+    converged = False
+    flat_below = _FLAT
+    while True:
+        gradient = at.score - theta * beta
+        var, step, flat = _newton_step(
+            at.info + np.diag(theta), gradient, unit, flat_below
+        )
+        decrement = float(step @ gradient)
+        if iterations == 0:
+            score_test = decrement
+        if decrement < control.tol_step:
+            converged = True
+            if decrement <= _POLISHED or polished >= _MAX_POLISH:
+                break
+            polished += 1
+        if iterations >= control.max_iter:
+            break
+        found, halved = _ascend(objective, point, beta, step, theta, control)
+        halvings += halved
+        if found is None:  # nothing finite and higher that way, to rounding
+            if flat_below < _FLATTEST:
+                flat_below *= 1e3  # what is left there is rounding: look elsewhere
+                continue
+            converged = converged or decrement < _NOTHING_TO_GAIN
+            break
+        iterations += 1
+        beta, point, at = found
+    # Nothing to gain, and still moving: the optimum is at infinity.
+    infinite = kept & ((np.abs(step) * spread > _RUNS_AWAY) | flat)
+    if decrement > _NOTHING_TO_GAIN or control.max_iter == 0:
+        infinite[:] = False
+    return Solution(
+        point=point,
+        beta=beta,
+        kept=kept,
+        var=var,
+        var2=var @ at.info @ var,
+        loglik=np.array([start.loglik, point.loglik]),
+        penalty=0.5 * np.array([theta @ init**2, theta @ beta**2]),
+        score=gradient,
+        info=at.info,
+        score_test=score_test,
+        iterations=iterations,
+        halvings=halvings,
+        converged=converged,
+        infinite=infinite,
+    )
+
+
+def _ascend(
+    objective: Objective,
+    point: Any,
+    beta: Floats,
+    step: Floats,
+    theta: Floats,
+    control: Control,
+) -> tuple[tuple[Floats, Any, Any] | None, int]:
+    """The point a step leads to, halved until the likelihood does not fall."""
+    value = point.loglik - 0.5 * float(theta @ beta**2)
+    slack = 1e-12 * (1 + abs(value))
+    imprecise = 0
+    for halved in range(control.max_halving + 1):
+        trial = beta + step * 0.5**halved
+        candidate = objective.evaluate(trial)
+        if objective.imprecise(candidate):
+            imprecise += 1
+            if imprecise >= _MAX_IMPRECISE:
+                raise Imprecise
+            continue
+        if candidate.loglik - 0.5 * float(theta @ trial**2) >= value - slack:
+            at = objective.moments(candidate)
+            if np.all(np.isfinite(at.info)):
+                return (trial, candidate, at), halved
+    return None, control.max_halving
+
+
+def _whitener(info: Floats, kept: Bools) -> Floats:
+    """U (p, kept) with U' info U = 1: columns of unit information at the start."""
+    index = np.flatnonzero(kept)
+    scale = 1 / np.sqrt(np.diag(info)[index])
+    block = info[np.ix_(index, index)] * np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(block)
+    told = values > _ROUNDING
+    unit = np.zeros((info.shape[0], int(told.sum())))
+    unit[index] = scale[:, None] * vectors[:, told] / np.sqrt(values[told])
+    return unit
+
+
+def _newton_step(
+    info: Floats, gradient: Floats, unit: Floats, limit: float
+) -> tuple[Floats, Floats, Bools]:
+    """Variance, step and the coefficients in directions that went flat.
+
+    In the whitened space all information was 1 at the start. A direction in
+    which hardly any is left is one along which the likelihood rises without
+    bound: it gets no further step, so that rounding does not throw the others
+    about.
+    """
+    values, vectors = np.linalg.eigh(unit.T @ info @ unit)
+    alive = values > limit
+    directions = unit @ vectors
+    live = directions[:, alive]
+    var = (live / values[alive]) @ live.T
+    dead = np.abs(directions[:, ~alive])
+    # Which coefficients make up the flat directions, in units of their own.
+    share = dead / np.maximum(np.linalg.norm(unit, axis=1)[:, None], 1e-300)
+    flat = np.any(share > 1e-3, axis=1)
+    return var, var @ gradient, flat
