@@ -10,44 +10,49 @@ engine_call <- function(fun, ...) {
 }
 
 engine_invoke <- function(fun, arguments) {
-  target <- engine_function(fun)
-  answer <- python_call(target$fun, convert_arguments(arguments, target))
+  arguments <- convert_arguments(arguments, argument_kinds(fun))
+  answer <- python_call(fun, arguments)
   if (!isTRUE(answer$ok)) abort_engine(answer$error, fun)
   from_engine(answer$value)
 }
 
-# The handle of an api function and the kinds of its arguments, fetched once.
-engine_function <- function(fun) {
-  target <- .engine$functions[[fun]]
-  if (is.null(target)) {
-    handle <- .engine$api[[fun]]
-    kinds <- reticulate::py_to_r(.engine$bridge$argument_kinds(handle))
-    target <- c(list(fun = handle), lapply(kinds, unlist))
-    .engine$functions[[fun]] <- target
+# The arguments of an api function: their names, which of them are numbers and
+# which are settings. Asked once.
+argument_kinds <- function(fun) {
+  kinds <- .engine$kinds[[fun]]
+  if (is.null(kinds)) {
+    kinds <- reticulate::py_to_r(.engine$bridge$argument_kinds(fun))
+    kinds <- lapply(kinds, unlist)
+    .engine$kinds[[fun]] <- kinds
   }
-  target
+  kinds
 }
 
-convert_arguments <- function(arguments, target) {
+convert_arguments <- function(arguments, kinds) {
   name <- names(arguments) %||% character(length(arguments))
-  name[name == ""] <- setdiff(target$names, name)[seq_len(sum(name == ""))]
-  as_number <- name %in% c(target$number, target$settings)
+  name[name == ""] <- setdiff(kinds$names, name)[seq_len(sum(name == ""))]
+  as_number <- name %in% c(kinds$number, kinds$settings)
   converted <- Map(to_engine, arguments, name, as_number)
   # Empty lists have no names: an empty list of settings is a dict still.
-  empty <- name %in% target$settings & lengths(arguments) == 0L
+  empty <- name %in% kinds$settings & lengths(arguments) == 0L
   converted[empty] <- list(named_list())
   stats::setNames(converted, name)
 }
 
 named_list <- function() stats::setNames(list(), character())
 
-# A KeyboardInterrupt is an interrupt for R too, in every form of reticulate.
-python_call <- function(handle, arguments) {
-  answer <- tryCatch(
-    .engine$bridge$call(handle, arguments),
-    python.builtin.KeyboardInterrupt = function(e) rlang::interrupt()
-  )
-  reticulate::py_to_r(answer)
+# Ctrl-C is let through while the engine works, not while data are converted:
+# reticulate's C++ code does not expect it there, and crashes. An interrupt that
+# comes as Python's exception is one of R too.
+python_call <- function(fun, arguments) {
+  suspendInterrupts({
+    arguments <- reticulate::r_to_py(arguments)
+    answer <- tryCatch(
+      allowInterrupts(.engine$bridge$call(fun, arguments)),
+      python.builtin.KeyboardInterrupt = function(e) rlang::interrupt()
+    )
+    reticulate::py_to_r(answer)
+  })
 }
 
 # ---- errors -----------------------------------------------------------------

@@ -5,7 +5,7 @@
 # choose_python(), which costs nothing and starts nothing.
 
 # What this session knows of the engine: the handles of Python (`bridge`,
-# `api`), fetched functions, the thread count sent last, messages given.
+# `api`), the arguments of its functions, the threads set last, messages given.
 .engine <- new.env(parent = emptyenv())
 
 engine_packages <- c("numpy", "numba", "threadpoolctl")
@@ -192,6 +192,7 @@ import_engine <- function(path) {
   reason <- packages_reason(bridge)
   if (!is.null(reason)) return(reason)
 
+  bridge$calm_interrupts()
   cache <- make_cache()
   bridge$set_environment("VIGITENSOR_CACHE_DIR", cache)
   bridge$add_engine(path, file.path(cache, "pycache"))
@@ -199,7 +200,7 @@ import_engine <- function(path) {
   .engine$bridge <- bridge
   .engine$path <- path
   .engine$cache <- cache
-  .engine$functions <- list()
+  .engine$kinds <- list()
   .engine$threads <- NULL
   NULL
 }
@@ -213,11 +214,10 @@ load_bridge <- function() {
   module <- types$ModuleType("vigitensor_bridge")
   builtins$exec(builtins$compile(source, "bridge.py", "exec"),
                 reticulate::py_get_attr(module, "__dict__"))
-  functions <- c("set_environment", "add_engine", "load", "missing",
-                 "versions", "argument_kinds", "call")
-  stats::setNames(
-    lapply(functions, function(f) module[[f]]), functions
-  )
+  functions <- c("calm_interrupts", "set_environment", "add_engine", "load",
+                 "missing", "versions", "argument_kinds", "call")
+  bridge <- lapply(functions, function(f) module[[f]])
+  c(stats::setNames(bridge, functions), list(module = module))
 }
 
 packages_reason <- function(bridge) {

@@ -11,6 +11,7 @@ and how to make its result and its errors plain enough to cross to R; nothing el
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import importlib
 import importlib.machinery
@@ -23,6 +24,9 @@ import traceback
 from typing import Any
 
 ENGINE = "vigitensor"
+
+# What R may call, by name: handles of functions never cross.
+functions: dict[str, Any] = {}
 
 
 def set_environment(name: str, value: str) -> None:
@@ -75,7 +79,41 @@ def load(path: str, module: str = ENGINE + ".api") -> Any:
         raise ImportError(
             f"another copy of the Python package {ENGINE} is loaded already"
         )
+    functions.clear()
+    functions.update(
+        (name, f) for name, f in vars(api).items() if inspect.isfunction(f)
+    )
     return api
+
+
+def calm_interrupts() -> bool:
+    """Let reticulate 1.28 look up R's interrupts without running R code.
+
+    Its Python handler of SIGINT asks R, in R, whether an interrupt is pending. Now
+    and then R takes that interrupt in the midst of the question and jumps over
+    Python's frames: R crashes soon after. The same flags, read as the C variables
+    that they are, give the same answer. Later versions have no such handler, and
+    Windows has no such variables.
+    """
+    signals = sys.modules.get("rpytools.signals")
+    if os.name != "posix" or not hasattr(signals, "_callback"):
+        return False
+    try:
+        program = ctypes.CDLL(None)
+        pending = ctypes.c_int.in_dll(program, "R_interrupts_pending")
+        suspended = ctypes.c_int.in_dll(program, "R_interrupts_suspended")
+    except (OSError, ValueError):
+        return False
+
+    def interrupts_pending(reset: bool) -> bool:
+        if suspended.value:
+            return False
+        if reset:
+            pending.value = 0
+        return pending.value != 0
+
+    signals._callback = interrupts_pending  # type: ignore[union-attr]
+    return True
 
 
 def missing(packages: list[str]) -> list[str]:
@@ -96,25 +134,25 @@ def versions() -> dict[str, str]:
     return found
 
 
-def argument_kinds(fun: Any) -> dict[str, list[str]]:
+def argument_kinds(name: str) -> dict[str, list[str]]:
     """All arguments of an api function; those that are numbers or settings.
 
     R has no scalars: the annotations in ``api.py`` say which arguments are numbers.
     """
-    parameters = inspect.signature(fun).parameters
+    parameters = inspect.signature(functions[name]).parameters
     kinds: dict[str, list[str]] = {
         "names": list(parameters),
         "number": [],
         "settings": [],
     }
-    for name, parameter in parameters.items():
+    for argument, parameter in parameters.items():
         note = parameter.annotation
         note = note if isinstance(note, str) else getattr(note, "__name__", str(note))
         note = note.replace(" ", "").replace("|None", "")
         if note in ("int", "float", "bool"):
-            kinds["number"].append(name)
-        elif name == "control" or note.split("[")[0] in ("dict", "Dict", "Mapping"):
-            kinds["settings"].append(name)
+            kinds["number"].append(argument)
+        elif argument == "control" or note.split("[")[0] in ("dict", "Dict", "Mapping"):
+            kinds["settings"].append(argument)
     return kinds
 
 
@@ -175,15 +213,28 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     }
 
 
-def call(fun: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Call `fun` with named arguments; errors come back as data.
+def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Call a function with named arguments; errors come back as data.
 
     A KeyboardInterrupt passes through: reticulate makes it an interrupt of R.
     """
     try:
-        return {"ok": True, "value": plain(fun(**arguments))}
+        return {"ok": True, "value": plain(functions[name](**arguments))}
     except (Exception, SystemExit) as error:
-        return {"ok": False, "error": describe_error(error)}
+        if not is_interrupt(error):
+            return {"ok": False, "error": describe_error(error)}
+    raise KeyboardInterrupt
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Did this error arise while reticulate was handling Ctrl-C?
+
+    The handler of reticulate 1.28 asks R whether an interrupt is pending; R may
+    answer by interrupting that very question, which Python sees as an "unknown
+    exception" raised inside the handler.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(f.name == "_signal_handler" for f in frames)
 
 
 def main() -> None:

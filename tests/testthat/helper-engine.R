@@ -15,14 +15,18 @@ skip_if_no_engine <- function() {
 local_engine_function <- function(name, code, frame = parent.frame()) {
   # These functions have no kernels to announce.
   .engine$announced <- TRUE
+  add_engine_function(name, code)
+  withr::defer(add_engine_function(name, sprintf("%s = None", name)),
+               envir = frame)
+}
+
+add_engine_function <- function(name, code) {
+  engine <- getFromNamespace(".engine", "vigitensor")
   builtins <- reticulate::import_builtins(convert = FALSE)
-  types <- reticulate::import("types", convert = FALSE)
-  module <- types$ModuleType("test_functions")
-  builtins$exec(code, reticulate::py_get_attr(module, "__dict__"))
-  handle <- module[[name]]
-  kinds <- reticulate::py_to_r(.engine$bridge$argument_kinds(handle))
-  .engine$functions[[name]] <- c(list(fun = handle), lapply(kinds, unlist))
-  withr::defer(.engine$functions[[name]] <- NULL, envir = frame)
+  names <- reticulate::py_get_attr(engine$bridge$module, "__dict__")
+  builtins$exec(code, names)
+  builtins$exec(sprintf("functions['%s'] = %s", name, name), names)
+  engine$kinds[[name]] <- NULL
 }
 
 # ---- fresh processes --------------------------------------------------------
@@ -51,7 +55,7 @@ in_fresh_r <- function(code, variables = character(), load = TRUE,
   script <- withr::local_tempfile(fileext = ".R")
   answer <- withr::local_tempfile(fileext = ".rds")
   writeLines(c(
-    if (load) c(load_package_code(), hidden_functions),
+    if (load) c(load_package_code(), hidden_functions()),
     sprintf(".value <- local(%s)", paste(deparse(code), collapse = "\n")),
     sprintf("saveRDS(.value, %s)", deparse(answer))
   ), script)
@@ -59,7 +63,7 @@ in_fresh_r <- function(code, variables = character(), load = TRUE,
   output <- with_variables(variables, {
     withr::with_dir(folder, suppressWarnings(system2(
       file.path(R.home("bin"), "Rscript"), c("--vanilla", shQuote(script)),
-      stdout = TRUE, stderr = TRUE
+      stdout = TRUE, stderr = TRUE, timeout = 300
     )))
   })
   list(value = if (file.exists(answer)) readRDS(answer), output = output,
@@ -67,11 +71,12 @@ in_fresh_r <- function(code, variables = character(), load = TRUE,
 }
 
 # Internal functions that the scripts of in_fresh_r() use.
-hidden_functions <- paste(
-  "engine_call <- getFromNamespace('engine_call', 'vigitensor')",
-  "choose_engine <- getFromNamespace('choose_engine', 'vigitensor')",
-  ".engine <- getFromNamespace('.engine', 'vigitensor')", sep = "\n"
-)
+hidden_functions <- function() {
+  internal <- c("engine_call", "choose_engine", ".engine")
+  c(sprintf("%s <- getFromNamespace('%s', 'vigitensor')", internal, internal),
+    paste("add_engine_function <-",
+          paste(deparse(add_engine_function), collapse = "\n")))
+}
 
 # Variables for a process that cannot find any Python.
 no_python_variables <- function(frame = parent.frame()) {

@@ -75,23 +75,18 @@ test_that("Ctrl-C in the engine returns at once, and the engine lives on", {
   # A kernel's way of waiting: short turns on the calling thread.
   fresh <- in_fresh_r({
     invisible(engine_available())
-    reticulate::py_run_string("
-def wait(seconds):
+    add_engine_function("wait", "
+def wait(seconds: float):
     import time
     end = time.time() + seconds
     while time.time() < end:
         time.sleep(0.02)
     return seconds
+")
+    add_engine_function("fail", "
 def fail():
     raise ValueError('after the interrupt')
 ")
-    main <- reticulate::import_main(convert = FALSE)
-    add <- function(f) {
-      .engine$functions[[f]] <- list(fun = main[[f]], names = "seconds",
-                                     number = "seconds")
-    }
-    add("wait")
-    add("fail")
     interrupted <- function() {
       system(sprintf("(sleep 0.5; kill -INT %d) &", Sys.getpid()))
       begun <- Sys.time()
@@ -119,13 +114,52 @@ def fail():
   expect_identical(fresh$value$usable, 0.01)
 })
 
+test_that("Ctrl-C at any moment leaves the pool of threads in order", {
+  skip_if_no_engine()
+  skip_on_os("windows")
+  # An interrupt between two instructions of the waiting thread once made it
+  # wait for ever; one inside reticulate's own handler ended R altogether.
+  fresh <- in_fresh_r({
+    options(vigitensor.threads = 2)
+    invisible(engine_available())
+    add_engine_function("busy", "
+def busy(n: int):
+    import time
+    from vigitensor import pool
+    found = []
+    pool.run_slices(lambda k: time.sleep(0.0005), range(int(n)), found.append,
+                    threads=2)
+    return len(found)
+")
+    outcome <- function(k) {
+      system(sprintf("(sleep %.3f; kill -INT %d) &", 0.1 + k / 97,
+                     Sys.getpid()))
+      begun <- Sys.time()
+      how <- tryCatch(
+        {
+          engine_call("busy", n = 1e5)
+          "finished"
+        },
+        interrupt = function(e) "interrupt", error = conditionMessage
+      )
+      c(how, as.numeric(Sys.time() - begun, units = "secs") < 3)
+    }
+    list(outcomes = vapply(1:20, outcome, c("", "")),
+         usable = engine_call("busy", n = 10))
+  })
+  expect_identical(unique(fresh$value$outcomes[1L, ]), "interrupt",
+                   info = fresh$output)
+  expect_identical(unique(fresh$value$outcomes[2L, ]), "TRUE")
+  expect_identical(fresh$value$usable, 10L)
+})
+
 test_that("forked children can use an engine that their parent has started", {
   skip_if_no_engine()
   skip_on_os("windows")
   fresh <- in_fresh_r({
     options(vigitensor.threads = 2)
     invisible(engine_available())
-    reticulate::py_run_string("
+    add_engine_function("pooled", "
 def pooled(n):
     import numpy as np
     from vigitensor import pool
@@ -134,9 +168,6 @@ def pooled(n):
                     found.append, threads=2)
     return found
 ")
-    main <- reticulate::import_main(convert = FALSE)
-    .engine$functions[["pooled"]] <- list(fun = main$pooled, names = "n",
-                                          number = "n")
     here <- engine_call("pooled", 1)
     there <- parallel::mclapply(1:2, function(k) engine_call("pooled", 1),
                                 mc.cores = 2L)

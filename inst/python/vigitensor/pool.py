@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -71,31 +72,35 @@ def _run_on_threads(
     done: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
     stop = threading.Event()
 
+    # Slices being worked on. An interrupt may strike the calling thread between
+    # any two instructions, so that its own counts cannot be trusted after one;
+    # the workers' register can.
+    active: list[int] = []
+
     def work(index: int) -> None:
-        if stop.is_set():
-            done.put((index, None, None))
-            return
+        active.append(index)
         try:
-            done.put((index, fn(slices[index]), None))
+            if not stop.is_set():
+                done.put((index, fn(slices[index]), None))
         except BaseException as problem:  # handed to the caller below
             stop.set()
             done.put((index, None, problem))
+        finally:
+            active.remove(index)
 
     # Few tasks in flight, so that results waiting for their turn stay few.
     waiting: dict[int, Any] = {}
-    begun = turn = in_flight = 0
+    begun = turn = 0
     problem: BaseException | None = None
     try:
         while turn < len(slices):
             while begun < len(slices) and begun - turn < 2 * threads:
                 tasks.put((work, begun, threads))
                 begun += 1
-                in_flight += 1
             try:
                 index, result, problem = done.get(timeout=_WAIT_S)
             except queue.Empty:
                 continue
-            in_flight -= 1
             if problem is not None:
                 raise problem
             waiting[index] = result
@@ -105,11 +110,11 @@ def _run_on_threads(
                     reduce(result)
                 turn += 1
     finally:
-        stop.set()
         # The slices write into shared arrays: none may run after we return.
-        while in_flight > 0:
-            done.get()
-            in_flight -= 1
+        # One that is not registered by now will see that it has to stop.
+        stop.set()
+        while active:
+            time.sleep(0.001)
 
 
 def _pool(threads: int) -> queue.SimpleQueue[Any]:
