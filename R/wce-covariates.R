@@ -31,7 +31,7 @@ unclass_date <- function(x) if (inherits(x, "Date")) unclass(x) else x
 not_supported <- c("cluster", "frailty", "frailty.gamma", "frailty.gaussian",
                    "frailty.t", "pspline", "ridge", "tt")
 
-# Value: x, stratum, offset, weight, meta.
+# Value: x, stratum, offset, meta.
 wce_covariates <- function(parts, joined) {
   n <- length(joined$first)
   data <- joined$columns
@@ -54,7 +54,6 @@ wce_covariates <- function(parts, joined) {
   list(
     x = x$matrix, stratum = stratum$code,
     offset = if (is.null(offset)) numeric(n) else as.double(offset),
-    weight = rep(1, n),
     meta = list(terms = x$terms, xlevels = x$xlevels, contrasts = x$contrasts,
                 assign = x$assign, strata = stratum$levels,
                 means = colMeans(x$matrix))

@@ -9,41 +9,53 @@
 # All faults of the data are found before any is reported. Unit rows are joined
 # first (rows.cpp), and the covariates are evaluated on the joined rows.
 
-wce_design <- function(parts, data, id, records, defaults) {
+# weights: a quosure; NULL when there are none.
+wce_design <- function(parts, data, id, records, defaults,
+                       weights = rlang::quo(NULL)) {
   check_table(data, "data")
   surv <- surv_arguments(parts$surv)
   settings <- lapply(parts$exposures, exposure_arguments, defaults, parts$env)
   settings <- lapply(settings, check_exposure_settings)
-  needed <- covariate_names(parts, data, id, surv, settings)
-  check_columns_present(data, c(id, needed$all), parts$env, records, id)
+  needed <- covariate_names(parts, data, id, surv, settings,
+                            all.vars(rlang::quo_get_expr(weights)))
+  check_columns_present(data, c(id, needed$all), parts$env, records, id,
+                        absent_weights(weights, data))
 
   faults <- new_faults()
   people <- read_people(faults, data, id, surv, parts$env)
   check_people(faults, people, has_records = !is.null(records))
   columns <- covariate_columns(faults, needed$covariates, data, parts$env)
+  weight <- read_weights(faults, weights, data)
   doses <- lapply(settings, read_dose, faults, data, parts$env, people)
   book <- if (!is.null(records)) {
     read_dispensings(faults, records, id, people, settings, doses)
   }
   check_clock(faults, people, doses, book)
   stop_for_faults(faults)
-  check_events(people)
+  check_events(people, weight)
 
-  joined <- join_people(people, columns, any(vapply(doses, is.numeric, NA)))
+  joined <- join_people(people, columns, weight,
+                        any(vapply(doses, is.numeric, NA)))
   covariates <- wce_covariates(parts, joined)
   rows <- c(
     list(subject = people$subject$code[joined$first],
          start = people$start[joined$first], stop = people$stop[joined$last],
-         event = people$event[joined$last], n_subjects = people$subject$n),
-    covariates[c("stratum", "offset", "weight", "x")]
+         event = people$event[joined$last], n_subjects = people$subject$n,
+         weight = joined$weight),
+    covariates[c("stratum", "offset", "x")]
   )
   follow_up <- subject_follow_up(rows)
   terms <- lapply(seq_along(settings), function(k) {
     exposure_term(settings[[k]], doses[[k]], people, book, follow_up)
   })
+  # What prints say of the weights.
+  covariates$meta$weights <- if (!rlang::quo_is_null(weights)) {
+    rlang::as_label(weights)
+  }
   list(rows = rows, terms = terms, meta = covariates$meta,
        counts = list(rows = nrow(data), joined_rows = length(rows$start),
-                     subjects = rows$n_subjects, events = sum(rows$event)))
+                     subjects = rows$n_subjects, events = sum(rows$event),
+                     zero_weight = sum(weight == 0)))
 }
 
 # ---- tables and columns -----------------------------------------------------
@@ -62,18 +74,21 @@ check_table <- function(data, name) {
 
 # Names of variables that the formula reads; a dot stands for every column
 # that has no other part in the model.
-covariate_names <- function(parts, data, id, surv, settings) {
+covariate_names <- function(parts, data, id, surv, settings,
+                            in_weights = character()) {
   in_surv <- unlist(lapply(surv, all.vars))
   in_dose <- unlist(lapply(settings, function(s) all.vars(s$e)))
   covariates <- all.vars(parts$covariates)
   if ("." %in% covariates) {
     covariates <- union(setdiff(covariates, "."),
-                        setdiff(names(data), c(id, in_surv, in_dose)))
+                        setdiff(names(data), c(id, in_surv, in_dose,
+                                               in_weights)))
   }
   list(covariates = covariates, all = unique(c(in_surv, in_dose, covariates)))
 }
 
-check_columns_present <- function(data, needed, env, records, id) {
+check_columns_present <- function(data, needed, env, records, id,
+                                  also_missing = character()) {
   absent <- function(name) {
     !name %in% names(data) &&
       !(name != id && exists(name, envir = env, mode = "numeric")) &&
@@ -81,7 +96,7 @@ check_columns_present <- function(data, needed, env, records, id) {
       !(name != id && exists(name, envir = env, mode = "logical"))
   }
   faults <- new_faults()
-  missing_names <- unique(needed[vapply(needed, absent, NA)])
+  missing_names <- unique(c(needed[vapply(needed, absent, NA)], also_missing))
   add_missing_columns(faults, missing_names, names(data), "data")
   if (!is.null(records)) {
     check_table(records, "records")
@@ -166,12 +181,49 @@ check_people <- function(faults, people, has_records) {
   }
 }
 
-check_events <- function(people) {
+check_events <- function(people, weight) {
   if (sum(people$event) == 0L) {
     abort_input("There is no event in `data`.",
                 x = "Every row has event 0.",
                 i = "Is the event coded 1, or TRUE?", code = "no_event")
   }
+  if (!any(people$event == 1L & weight > 0)) {
+    abort_input("There is no event in `data` that counts.",
+                x = "Every row with an event has weight 0.", code = "no_event")
+  }
+}
+
+# ---- case weights -----------------------------------------------------------
+
+# Variables of the weights that are neither in data nor in sight.
+absent_weights <- function(weights, data) {
+  Filter(function(name) {
+    !name %in% names(data) && !exists(name, envir = rlang::quo_get_env(weights))
+  }, all.vars(rlang::quo_get_expr(weights)))
+}
+
+# Value: one weight per row of data; ones without weights, or after a fault.
+read_weights <- function(faults, weights, data) {
+  none <- rep.int(1, nrow(data))
+  value <- rlang::eval_tidy(weights, data)
+  if (is.null(value)) return(none)
+  label <- rlang::as_label(weights)
+  value <- number_column(faults, value, label, "data")
+  if (is.null(value)) return(none)
+  if (length(value) != nrow(data)) {
+    abort_input("`weights` must have one number per row of `data`.",
+                x = sprintf("It has %s; `data` has %s rows.",
+                            format_count(length(value)),
+                            format_count(nrow(data))),
+                arg = "weights", code = "weights")
+  }
+  rows <- which(value < 0)
+  if (length(rows)) {
+    add_fault(faults, "weights",
+              sprintf("Weights in `%s` must be zero or more.", label),
+              "A row of weight zero is left out.", rows)
+  }
+  value
 }
 
 # First entry and last exit of every subject.
@@ -186,18 +238,24 @@ subject_follow_up <- function(rows) {
 }
 
 # Rows that differ in nothing the model sees are joined; when the dose comes
-# from records there is nothing to join.
-join_people <- function(people, columns, has_row_doses) {
+# from records there is nothing to join. Rows of weight zero are left out.
+join_people <- function(people, columns, weight, has_row_doses) {
   if (has_row_doses) {
     flat <- unlist(lapply(columns, function(x) {
       if (is.matrix(x)) asplit_columns(x) else list(x)
     }), recursive = FALSE)
     flat <- lapply(flat, function(x) if (is.factor(x)) as.integer(x) else x)
+    flat <- c(unname(flat), list(weight))
     joined <- join_rows(people$subject$code, people$start, people$stop,
                         people$event, flat, people$order)
   } else {
     all_rows <- seq_len(people$n)
     joined <- list(first = all_rows, last = all_rows)
+  }
+  joined$weight <- weight[joined$first]
+  if (any(joined$weight == 0)) {
+    joined <- lapply(joined[c("first", "last", "weight")], `[`,
+                     joined$weight > 0)
   }
   joined$columns <- lapply(columns, function(x) {
     if (is.matrix(x)) x[joined$first, , drop = FALSE] else x[joined$first]

@@ -79,6 +79,7 @@ print_header <- function(x) {
   strata <- length(x$meta$strata)
   cat(tools::toTitleCase(x$ties), " ties, ",
       if (strata > 1L) sprintf("%s strata, ", format_count(strata)),
+      if (!is.null(x$meta$weights)) sprintf("weights `%s`, ", x$meta$weights),
       "engine \"", x$engine, "\"\n", sep = "")
 }
 

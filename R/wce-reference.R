@@ -95,10 +95,11 @@ reference_coxph <- function(risk, x, offset, weight, ties, control) {
   fit <- withCallingHandlers(
     if (ncol(x) == 0L) {
       survival::coxph(y ~ strata(set) + offset(offset), weights = weight,
-                      ties = ties)
+                      ties = ties, robust = FALSE)
     } else {
       survival::coxph(
         y ~ x + strata(set) + offset(offset), weights = weight, ties = ties,
+        robust = FALSE,
         control = survival::coxph.control(eps = 1e-14, iter.max = 60,
                                           toler.chol = tol_singular)
       )

@@ -54,6 +54,10 @@
 #' @param basis `"clamped"`: exact constraints; `"WCE"`: the basis of the WCE
 #'   package, whose weight at the constrained end is only nearly zero.
 #' @param lag_in Number of most recent time units that cannot matter.
+#' @param weights Case weights: a bare column of `data`, or an expression in its
+#'   columns; zero or more. They enter the likelihood as in [survival::coxph()],
+#'   ties included; a row of weight zero is left out, but for its doses. BIC
+#'   counts events, not weights.
 #' @param criterion `"bic"` (with the logarithm of the number of events) or
 #'   `"aic"`.
 #' @param ties `"efron"` or `"breslow"`.
@@ -83,7 +87,7 @@
 #' fit
 wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
                 constrained = FALSE, basis = "clamped", lag_in = 0,
-                criterion = "bic", ties = "efron", unit = "day",
+                weights = NULL, criterion = "bic", ties = "efron", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
                 control = wce_control(), ...) {
   call <- without_data(match.call())
@@ -96,7 +100,7 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, basis = basis)
   design <- wce_design(parts, data, id_column(rlang::enquo(id), names(data)),
-                       records, defaults)
+                       records, defaults, rlang::enquo(weights))
   grid <- wce_grid(design)
   check_size(design, grid)
   engine <- choose_engine(engine)

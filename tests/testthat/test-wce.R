@@ -11,22 +11,6 @@ study_fit <- function(people, records, ..., cutoff = 20, nknots = 1,
   )
 }
 
-# Persons cut into unit rows with the summed dose of each day.
-to_unit_rows <- function(people, records) {
-  do.call(rbind, lapply(seq_len(nrow(people)), function(i) {
-    p <- people[i, ]
-    day <- seq(p$entry, p$exit - 1)
-    mine <- records[records$person_id == p$person_id, ]
-    dose <- vapply(day, function(d) {
-      sum(mine$dose[mine$start <= d & mine$stop > d])
-    }, 0)
-    data.frame(p[setdiff(names(p), c("entry", "exit", "event"))],
-               entry = day, exit = day + 1, dose = dose,
-               event = as.integer(p$event == 1 & day + 1 == p$exit),
-               row.names = NULL)
-  }))
-}
-
 test_that("a fit is coxph on features added up day by day", {
   study <- random_study(11)
   people <- study$people
