@@ -1,0 +1,106 @@
+# Residuals of a fit of cox() that need the covariates: the engine computes
+# them, and they are given the shape that survival gives them.
+
+# Score, dfbeta and dfbetas: one row per row of data, a vector for one covariate.
+score_residuals <- function(object, design, type, collapse, weighted) {
+  rows <- cox_rows(design)
+  r <- engine_cox_scores(rows, object$linear.predictors, object$method)
+  var <- object$naive.var %||% object$var
+  if (type == "dfbeta") r <- r %*% var
+  if (type == "dfbetas") r <- r %*% var %*% diag(sqrt(1 / diag(var)), ncol(r))
+  if (weighted) r <- r * rows$weight
+  row_names <- names(object$residuals)
+  if (ncol(r) == 1L) {
+    r <- stats::setNames(as.vector(r), row_names)
+  } else {
+    dimnames(r) <- list(row_names, names(object$coefficients))
+  }
+  if (!is.null(object$na.action)) r <- stats::naresid(object$na.action, r)
+  if (isFALSE(collapse)) return(r)
+  if (length(collapse) != NROW(r)) {
+    abort_input("`collapse` must have one value per row of the data.",
+                x = sprintf("It has %d for %d rows.", length(collapse),
+                            NROW(r)),
+                arg = "collapse", code = "collapse")
+  }
+  drop(rowsum(r, collapse))
+}
+
+# One row per event, by stratum and time.
+schoenfeld_residuals <- function(object, design, type, weighted) {
+  y <- design$y
+  rows <- cox_rows(design)
+  dead <- which(rows$event == 1L)
+  # Events by stratum and time; among ties the order of the data.
+  dead <- dead[order(rows$stratum[dead], rows$stop[dead])]
+  r <- engine_cox_schoenfeld(rows, object$linear.predictors, object$method, dead)
+  if (weighted) r <- r * rows$weight[dead]
+  time <- rows$stop[dead]
+  r <- if (ncol(r) == 1L) stats::setNames(as.vector(r), time) else {
+    dimnames(r) <- list(time, names(object$coefficients))
+    r
+  }
+  if (!is.null(design$strata)) attr(r, "strata") <- table(design$strata[dead])
+  if (type == "scaledsch") scale_schoenfeld(r, object, length(dead)) else r
+}
+
+scale_schoenfeld <- function(r, object, n_events) {
+  var <- object$naive.var %||% object$var
+  beta <- object$coefficients
+  beta[is.na(beta)] <- 0
+  if (!is.matrix(r)) return(r * drop(var) * n_events + beta)
+  labels <- colnames(r)
+  r <- drop(r %*% var * n_events + rep(beta, each = nrow(r)))
+  colnames(r) <- labels
+  r
+}
+
+# ---- the data of a fit ------------------------------------------------------
+
+# The design that a fit was made from: what it keeps, and the rest from the data
+# that its call names.
+design_of <- function(object) {
+  env <- environment(object$terms)
+  design <- plain_design_again(object, env) %||% frame_design_again(object)
+  if (nrow(design$y) != object$n) {
+    abort_input(
+      "The data of this fit have changed since it was made.",
+      x = sprintf("There are %d rows now; there were %d.", nrow(design$y),
+                  object$n),
+      i = "Fit the model again: `update(fit)`.", code = "data_changed"
+    )
+  }
+  if (!is.null(object[["y"]])) design$y <- object[["y"]] else {
+    design$y <- fix_times(design$y, list(timefix = object$timefix))
+  }
+  design$offset <- centred_offset(design$offset)
+  design
+}
+
+plain_design_again <- function(object, env) {
+  if (!is.null(object[["x"]])) return(NULL)
+  data <- fit_data(object, env)
+  formula <- stats::formula(object$terms)
+  surv <- surv_columns(formula, data)
+  plain_design(object$call, list(formula = formula), env, data, surv$columns,
+               new_faults())
+}
+
+fit_data <- function(object, env) {
+  if (is.null(object$call$data)) return(NULL)
+  tryCatch(eval(object$call$data, env), error = function(e) {
+    abort_input("The data of this fit are not to be found.",
+                i = "They are looked up by the name in `$call`.",
+                code = "data_missing")
+  })
+}
+
+frame_design_again <- function(object) {
+  object <- as_coxph(object)
+  frame <- stats::model.frame(object)
+  list(y = stats::model.response(frame),
+       x = stats::model.matrix(object, data = frame),
+       strata = frame_strata(object$terms, frame),
+       offset = stats::model.offset(frame),
+       weights = stats::model.weights(frame), row_names = row.names(frame))
+}
