@@ -33,4 +33,4 @@ export _R_CHECK_SYSTEM_CLOCK_=0 _R_CHECK_VIGNETTES_SKIP_RUN_MAYBE_=true
 if command -v python3 >/dev/null; then
   die "a Python is still on the PATH: $(command -v python3)"
 fi
-R CMD check --no-manual --output="$OUT" "$CACHE"/build/vigitensor_*.tar.gz
+R CMD check --no-manual --output="$OUT" "$BUILD"/package/vigitensor_*.tar.gz

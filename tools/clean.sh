@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-rm -rf "$CACHE" "$DEV_VENV" demo-output dist vigitensor.Rcheck
+rm -rf "$CACHE" "$BUILD" "$DEV_VENV" demo-output dist vigitensor.Rcheck
 rm -f vigitensor_*.tar.gz src/*.o src/*.so
 find . -name __pycache__ -type d -prune -exec rm -rf {} +
 say "Clean."

@@ -4,6 +4,8 @@ set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CACHE="$ROOT/.cache"
+# Not below .cache: R looks over hidden folders in some of its lists of files.
+BUILD="$ROOT/build"
 DEV_VENV="$ROOT/.venv"
 DEMO_VENV="$CACHE/demo-venv"
 cd "$ROOT"
@@ -43,7 +45,7 @@ project_files() {
       done
   else
     find "${@:-.}" \( -path ./.cache -o -path ./.venv -o -path ./.git \
-      -o -path ./demo-output -o -path ./dist -o -name __pycache__ \) -prune \
+      -o -path ./demo-output -o -path ./dist -o -path ./build -o -name __pycache__ \) -prune \
       -o -type f ! -name '*.o' ! -name '*.so' -print0
   fi
 }

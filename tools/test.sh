@@ -54,6 +54,7 @@ lint_steps() {
 
 engine_steps() {
   step engine-tests env PYTHONPATH=inst/python \
+    PYTHONPYCACHEPREFIX="$CACHE/pycache" \
     NUMBA_CACHE_DIR="$CACHE/numba" "$PY/python" -m pytest tests/python \
     -q -o cache_dir="$CACHE/pytest" -o junit_family=xunit2 \
     --junitxml="$OUT/engine-tests.xml"
@@ -61,17 +62,17 @@ engine_steps() {
 
 build_package() {
   copy_project "$CACHE/source"
-  rm -rf "$CACHE/build"
-  mkdir -p "$CACHE/build"
-  (cd "$CACHE/build" && R CMD build "$CACHE/source")
+  rm -rf "$BUILD/package"
+  mkdir -p "$BUILD/package"
+  (cd "$BUILD/package" && R CMD build "$CACHE/source")
   rm -rf "$CACHE/source"
 }
 
 check_with_engine() {
-  rm -rf "$CACHE/check"
-  mkdir -p "$CACHE/check"
-  R CMD check --no-manual --output="$CACHE/check" \
-    "$CACHE"/build/vigitensor_*.tar.gz
+  rm -rf "$BUILD/check"
+  mkdir -p "$BUILD/check"
+  R CMD check --no-manual --output="$BUILD/check" \
+    "$BUILD"/package/vigitensor_*.tar.gz
 }
 
 build_steps() {
@@ -81,11 +82,11 @@ build_steps() {
 check_steps() {
   step check-with-engine check_with_engine
   step check-docs Rscript --vanilla tools/check-docs.R \
-    "$CACHE/check/vigitensor.Rcheck"
+    "$BUILD/check/vigitensor.Rcheck"
 }
 
 no_python_steps() {
-  step check-without-python bash tools/check-no-python.sh "$CACHE/check-no-python"
+  step check-without-python bash tools/check-no-python.sh "$BUILD/check-no-python"
 }
 
 bash tools/setup.sh system dev
@@ -111,5 +112,5 @@ esac
 
 echo
 exec "$(command -v /usr/bin/python3 || command -v python3)" tools/tally.py \
-  "$OUT" "$CACHE/check/vigitensor.Rcheck" \
-  "$CACHE/check-no-python/vigitensor.Rcheck"
+  "$OUT" "$BUILD/check/vigitensor.Rcheck" \
+  "$BUILD/check-no-python/vigitensor.Rcheck"
