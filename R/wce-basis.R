@@ -7,7 +7,9 @@
 #   "WCE"      the knots of the WCE package, one unit apart outside (0, m);
 #              there the same two columns leave a small weight at the end.
 # Without a constraint both span the same functions on 1..m, so they give the
-# same fit. Both have nknots + 4 columns, nknots + 2 under a constraint.
+# same fit. Both have nknots + 4 columns, nknots + 2 under such a constraint.
+# The clamped basis may have another order, and other constraints (see
+# wce-constraint.R).
 #
 # Source: Sylvestre and Abrahamowicz (2009), Statistics in Medicine 28, 3437.
 
@@ -18,23 +20,21 @@ wce_knots <- function(m, nknots) {
                         names = FALSE))
 }
 
-# m: number of lags; knots: interior knots; constrained: FALSE, "right", "left".
-# Value: m x J matrix, row u = the basis at lag u.
-wce_basis <- function(m, knots, constrained = FALSE, basis = "clamped") {
-  all_knots <- wce_all_knots(m, knots, basis)
-  columns <- splines::splineDesign(all_knots, seq_len(m), ord = 4L)
-  n_columns <- ncol(columns)
-  keep <- switch(as.character(constrained),
-    "FALSE" = seq_len(n_columns),
-    right = seq_len(n_columns - 2L),
-    left = 3:n_columns
-  )
+# m: number of lags; knots: interior knots; constrained: see constraint_ends();
+# order: 4 cubic, 3 quadratic, 2 linear, 1 constant pieces (which begin at 1 and
+# at the knots). Value: m x J matrix, row u = the basis at lag u.
+wce_basis <- function(m, knots, constrained = FALSE, basis = "clamped",
+                      order = 4L) {
+  all_knots <- wce_all_knots(m, knots, basis, order)
+  columns <- splines::splineDesign(all_knots, seq_len(m), ord = order)
+  keep <- constrained_columns(ncol(columns), constraint_ends(constrained),
+                              order)
   columns[, keep, drop = FALSE]
 }
 
-wce_all_knots <- function(m, knots, basis) {
+wce_all_knots <- function(m, knots, basis, order = 4L) {
   switch(basis,
-    clamped = c(rep(1, 4), knots, rep(m, 4)),
+    clamped = c(rep(1, order), knots, rep(m, order)),
     WCE = c(-3:0, knots, m + 0:3)
   )
 }

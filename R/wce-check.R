@@ -211,20 +211,6 @@ check_integer <- function(x, name, min, most = Inf, several = FALSE) {
   as.integer(x)
 }
 
-check_constrained <- function(x) {
-  if (isFALSE(x)) return(FALSE)
-  word <- if (rlang::is_string(x)) tolower(x) else ""
-  if (word %in% c("right", "r")) return("right")
-  if (word %in% c("left", "l")) return("left")
-  abort_input(
-    "`constrained` must be FALSE, \"right\" or \"left\".",
-    x = sprintf("It is %s.",
-                if (rlang::is_string(x)) dQuote(x, FALSE) else what_is(x)),
-    i = "\"right\" brings the weight to zero at the oldest lag.",
-    arg = "constrained", code = "constrained"
-  )
-}
-
 check_word <- function(x, choices, name) {
   if (identical(x, choices)) return(choices[1L])
   if (rlang::is_string(x) && x %in% choices) return(x)

@@ -9,19 +9,38 @@ check_exposure_settings <- function(s) {
   s$cutoff <- check_integer(s$cutoff, "cutoff", 1)
   s$lag_in <- check_integer(s$lag_in, "lag_in", 0)
   s$n_lags <- s$cutoff - s$lag_in
-  if (s$n_lags < 4L) {
+  s$order <- check_integer(s$order, "order", 1)
+  least <- max(2L, s$order)
+  if (s$n_lags < least) {
     abort_input(
-      "`cutoff` must leave at least 4 lags for the weight function.",
+      sprintf("`cutoff` must leave at least %d lags for the weight function.",
+              least),
       x = sprintf("With cutoff %d and lag_in %d there are %d.", s$cutoff,
                   s$lag_in, s$n_lags),
       code = "cutoff"
     )
   }
-  s$constrained <- check_constrained(s$constrained)
   s$basis <- check_word(s$basis, c("clamped", "WCE"), "basis")
+  s$constrained <- constraint_word(constraint_ends(s$constrained))
+  check_basis(s)
   s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
   for (n in s$nknots) check_knots(s, n)
   s
+}
+
+# The basis of the WCE package is cubic, with its own two constraints.
+check_basis <- function(s) {
+  if (s$basis != "WCE") return(invisible())
+  plain <- isFALSE(s$constrained) ||
+    identical(s$constrained, "right") || identical(s$constrained, "left")
+  if (s$order != 4L || !plain) {
+    abort_input(
+      "The basis of the WCE package is cubic, free or constrained at one end.",
+      x = sprintf("`order` is %d; `constrained` is %s.", s$order,
+                  paste(format(s$constrained), collapse = ", ")),
+      i = "Use `basis = \"clamped\"`.", arg = "basis", code = "basis"
+    )
+  }
 }
 
 check_knots <- function(s, nknots) {
@@ -30,6 +49,16 @@ check_knots <- function(s, nknots) {
     abort_input(
       sprintf("%d interior knots do not fit into %d lags.", nknots, s$n_lags),
       i = "Use fewer knots or a longer cutoff.", code = "too_many_knots"
+    )
+  }
+  if (length(constrained_columns(nknots + s$order,
+                                 constraint_ends(s$constrained),
+                                 s$order)) == 0L) {
+    abort_input(
+      sprintf("With %s, `constrained` leaves nothing of the weight function.",
+              count_of(nknots, "interior knot")),
+      i = "Use more knots, a higher order, or constrain the value alone.",
+      arg = "constrained", code = "constrained"
     )
   }
 }

@@ -12,8 +12,8 @@
 #' @param e Either the dose of each row of `data` (a numeric expression in its
 #'   columns, dose per time unit), or one string: a value of the column `drug`
 #'   of `records`.
-#' @param cutoff,nknots,constrained,basis,lag_in As in [wce()]; a value given
-#'   here wins over the one given there. With several exposure terms, `nknots`
+#' @param cutoff,nknots,constrained,order,basis,lag_in As in [wce()]; a value
+#'   given here wins over the one given there. With several exposure terms, `nknots`
 #'   here is one number.
 #' @return Outside a formula, an error.
 #' @seealso [wce()]
@@ -21,7 +21,8 @@
 #' @examples
 #' y ~ age + exposure(dose) # the dose is a column of unit rows
 #' y ~ age + exposure("amoxicillin", cutoff = 90) # a drug of the records
-exposure <- function(e, cutoff, nknots, constrained, basis, lag_in) {
+#' y ~ age + exposure("amoxicillin", constrained = c(right = "value"))
+exposure <- function(e, cutoff, nknots, constrained, order, basis, lag_in) {
   abort_input(
     "`exposure()` has a meaning only inside the formula of `wce()`.",
     code = "exposure_outside_formula"

@@ -110,18 +110,11 @@ print_exposure <- function(exposure, unit) {
   where <- if (knots) {
     sprintf(" (%s)", paste(exposure$knots + exposure$lag_in, collapse = ", "))
   }
-  constraint <- switch(as.character(exposure$constrained),
-    "FALSE" = "no constraint",
-    right = paste("zero at lag", format_count(exposure$cutoff)),
-    left = paste("zero at lag", exposure$lag_in + 1)
-  )
-  if (identical(exposure$basis, "WCE")) {
-    constraint <- sub("^zero", "nearly zero", constraint)
-  }
   cat_wrapped(
     exposure$label, ": lags ", format_count(exposure$lags[1L]), " to ",
     format_count(exposure$cutoff), " ", plural_unit(unit), ", ",
-    count_of(knots, "interior knot"), where, ", ", constraint,
+    describe_order(exposure$order), count_of(knots, "interior knot"), where,
+    ", ", describe_constraint(exposure),
     if (identical(exposure$basis, "WCE")) ", basis of the WCE package"
   )
 }

@@ -3,7 +3,7 @@
 #' Fits a Cox model in which the hazard at time \eqn{t} depends on all the doses
 #' of the recent past, each weighted by how long ago it was taken:
 #' \deqn{\log h(t) = \log h_0(t) + z'\gamma + \sum_{u=1}^{m} w(u)\, x(t - u).}
-#' The weight function \eqn{w} is a cubic spline over the lags \eqn{1..m}. The
+#' The weight function \eqn{w} is a spline over the lags \eqn{1..m}. The
 #' dose \eqn{x} comes from unit rows (one row per person and time unit, or any
 #' rows over which dose and covariates are constant) or, much faster, from
 #' dispensing records.
@@ -49,10 +49,18 @@
 #' @param cutoff Number of past time units that can matter.
 #' @param nknots Numbers of interior knots; the best fit by `criterion` is
 #'   returned, all of them are in `$selection` (see [refit()]).
-#' @param constrained `"right"`: weight and slope are exactly zero at the oldest
-#'   lag; `"left"`: at lag 1; `FALSE`: free at both ends.
-#' @param basis `"clamped"`: exact constraints; `"WCE"`: the basis of the WCE
-#'   package, whose weight at the constrained end is only nearly zero.
+#' @param constrained What the weight function must be at its ends, exactly.
+#'   `FALSE`: free. `"right"`: value and slope are zero at the oldest lag;
+#'   `"left"`: at lag 1; `"both"`. Or end by end, as `c(right = "value", left =
+#'   "slope")`: `"value"` is a zero value with a free slope, `"slope"` zero value
+#'   and slope.
+#' @param order Order of the spline: 4 is cubic, 3 quadratic, 2 linear; 1 is a
+#'   step function, whose pieces begin at the first lag and at the knots. A fit
+#'   has `nknots + order` coefficients per exposure, less one for each zero value
+#'   and two for each zero slope.
+#' @param basis `"clamped"`: exact constraints; `"WCE"`: the cubic basis of the
+#'   WCE package, with `"right"` or `"left"`, whose weight at the constrained end
+#'   is only nearly zero.
 #' @param lag_in Number of most recent time units that cannot matter.
 #' @param weights Case weights: a bare column of `data`, or an expression in its
 #'   columns; zero or more. They enter the likelihood as in [survival::coxph()],
@@ -86,7 +94,7 @@
 #' )
 #' fit
 wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
-                constrained = FALSE, basis = "clamped", lag_in = 0,
+                constrained = FALSE, order = 4, basis = "clamped", lag_in = 0,
                 weights = NULL, criterion = "bic", ties = "efron", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
                 control = wce_control(), ...) {
@@ -98,7 +106,7 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   parts <- split_formula(formula)
   check_table(data, "data")
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
-                   constrained = constrained, basis = basis)
+                   constrained = constrained, order = order, basis = basis)
   design <- wce_design(parts, data, id_column(rlang::enquo(id), names(data)),
                        records, defaults, rlang::enquo(weights))
   grid <- wce_grid(design)
@@ -174,7 +182,7 @@ wce_grid <- function(design) {
       s <- design$terms[[k]]
       nknots <- if (free[k]) size else s$nknots
       knots <- wce_knots(s$n_lags, nknots)
-      basis <- wce_basis(s$n_lags, knots, s$constrained, s$basis)
+      basis <- wce_basis(s$n_lags, knots, s$constrained, s$basis, s$order)
       list(nknots = nknots, knots = knots, basis_matrix = basis,
            table = wce_cumulate(basis))
     })
@@ -269,7 +277,7 @@ describe_term <- function(term, grid, k, covered, n_covariates) {
       list(index = before + seq_len(ncol(g[[k]]$basis_matrix))))
   })
   list(label = term$label, cutoff = term$cutoff, lag_in = term$lag_in,
-       constrained = term$constrained, basis = term$basis,
+       constrained = term$constrained, order = term$order, basis = term$basis,
        lags = term$lag_in + seq_len(term$n_lags), covered = as.vector(covered),
        from_records = term$from_records, choices = choices)
 }

@@ -12,14 +12,15 @@ oracle_rows <- function(people, records, basis, drug = "a", cutoff = 20) {
                                 cut = times)
   table <- basis(seq_len(cutoff))
   records <- records[records$drug == drug, ]
-  pieces$feature <- t(vapply(seq_len(nrow(pieces)), function(i) {
+  features <- lapply(seq_len(nrow(pieces)), function(i) {
     mine <- records[records$person_id == pieces$person_id[i], ]
     day <- pieces$exit[i] - seq_len(cutoff)
     dose <- vapply(day, function(d) {
       sum(mine$dose[mine$start <= d & mine$stop > d])
     }, 0)
     drop(dose %*% table)
-  }, numeric(ncol(table))))
+  })
+  pieces$feature <- do.call(rbind, features)
   pieces
 }
 
