@@ -6,17 +6,18 @@ check_exposure_settings <- function(s) {
                 i = "Give the number of past time units that can matter.",
                 code = "cutoff")
   }
-  s$cutoff <- check_integer(s$cutoff, "cutoff", 1)
+  s$cutoff <- sort(unique(check_integer(s$cutoff, "cutoff", 1,
+                                        several = TRUE)))
   s$lag_in <- check_integer(s$lag_in, "lag_in", 0)
   s$n_lags <- s$cutoff - s$lag_in
   s$order <- check_integer(s$order, "order", 1)
   least <- max(2L, s$order)
-  if (s$n_lags < least) {
+  if (min(s$n_lags) < least) {
     abort_input(
       sprintf("`cutoff` must leave at least %d lags for the weight function.",
               least),
-      x = sprintf("With cutoff %d and lag_in %d there are %d.", s$cutoff,
-                  s$lag_in, s$n_lags),
+      x = sprintf("With cutoff %d and lag_in %d there are %d.", s$cutoff[1L],
+                  s$lag_in, s$n_lags[1L]),
       code = "cutoff"
     )
   }
@@ -24,7 +25,7 @@ check_exposure_settings <- function(s) {
   s$constrained <- constraint_word(constraint_ends(s$constrained))
   check_basis(s)
   s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
-  for (n in s$nknots) check_knots(s, n)
+  for (n_lags in s$n_lags) for (n in s$nknots) check_knots(s, n_lags, n)
   s
 }
 
@@ -43,11 +44,11 @@ check_basis <- function(s) {
   }
 }
 
-check_knots <- function(s, nknots) {
-  knots <- wce_knots(s$n_lags, nknots)
-  if (anyDuplicated(knots) || any(knots <= 1 | knots >= s$n_lags)) {
+check_knots <- function(s, n_lags, nknots) {
+  knots <- wce_knots(n_lags, nknots)
+  if (anyDuplicated(knots) || any(knots <= 1 | knots >= n_lags)) {
     abort_input(
-      sprintf("%d interior knots do not fit into %d lags.", nknots, s$n_lags),
+      sprintf("%d interior knots do not fit into %d lags.", nknots, n_lags),
       i = "Use fewer knots or a longer cutoff.", code = "too_many_knots"
     )
   }
@@ -160,7 +161,7 @@ exposure_term <- function(s, dose, people, book, follow_up) {
   }
   scan <- scan_records(records$subject, records$start + s$lag_in,
                        records$stop + s$lag_in, follow_up$entry,
-                       follow_up$exit, s$n_lags, sorted)
+                       follow_up$exit, max(s$n_lags), sorted)
   inside <- scan$place == 0L & records$dose != 0
   counts <- list(
     given = records$given %||% length(inside), used = sum(inside),
@@ -213,11 +214,11 @@ check_window <- function(s, records, follow_up) {
     first <- pmin(first, begin)
   }
   longest <- max(follow_up$exit - first)
-  if (s$cutoff > longest) {
+  if (max(s$cutoff) > longest) {
     abort_input(
       "`cutoff` must not be longer than the longest history of a patient.",
-      x = sprintf("It is %d; the longest history has %s time units.", s$cutoff,
-                  format(longest)),
+      x = sprintf("It is %d; the longest history has %s time units.",
+                  max(s$cutoff), format(longest)),
       code = "cutoff"
     )
   }

@@ -13,8 +13,8 @@
 #'   columns, dose per time unit), or one string: a value of the column `drug`
 #'   of `records`.
 #' @param cutoff,nknots,constrained,order,basis,lag_in As in [wce()]; a value
-#'   given here wins over the one given there. With several exposure terms, `nknots`
-#'   here is one number.
+#'   given here wins over the one given there. With several exposure terms, `cutoff`
+#'   and `nknots` here are one number each.
 #' @return Outside a formula, an error.
 #' @seealso [wce()]
 #' @export
@@ -127,7 +127,8 @@ exposure_arguments <- function(call, defaults, env) {
   }
   given <- lapply(arguments[names(arguments) != "e"], eval, env)
   settings <- utils::modifyList(defaults, given)
-  settings$own_nknots <- !is.null(given$nknots)
+  settings$own <- list(cutoff = !is.null(given$cutoff),
+                       nknots = !is.null(given$nknots))
   settings$e <- arguments$e
   settings$label <- sprintf("exposure(%s)", rlang::as_label(arguments$e))
   settings

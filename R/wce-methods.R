@@ -86,52 +86,6 @@ as.data.frame.wce <- function(x, row.names = NULL, optional = FALSE, ...) {
   as.data.frame(weight_function(x, ...))
 }
 
-#' Another fit of the grid
-#'
-#' A call of [wce()] with several `nknots` fits them all and returns the one
-#' that the criterion prefers. `refit()` returns another one, without
-#' estimating anything again.
-#'
-#' @param object A fitted model, from [wce()] with a grid of `nknots`.
-#' @param nknots The number of interior knots wanted: one of
-#'   `object$selection$nknots` (with several exposure terms a string such as
-#'   `"1+2"`).
-#' @param ... Not used.
-#' @return An object of class `wce`, as if [wce()] had been called with this
-#'   `nknots` alone, but with the `selection` table of the whole grid, whose
-#'   column `selected` marks the fit that is returned.
-#' @section Errors: `vigitensor_error_not_in_grid` when there is no such fit.
-#' @export
-#' @examples
-#' fit <- wce(
-#'   Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
-#'   data = claims_people[1:200, ], id = person_id,
-#'   records = claims_dispensings, cutoff = 90, nknots = 1:2,
-#'   constrained = "right", engine = "reference"
-#' )
-#' fit$selection
-#' refit(fit, 2)
-refit <- function(object, ...) UseMethod("refit")
-
-#' @rdname refit
-#' @export
-#' @rawNamespace S3method(generics::refit,wce)
-refit.wce <- function(object, nknots, ...) {
-  # With several terms a row of the grid reads "1+2": one number per term.
-  grid <- object$selection$nknots
-  ok <- is.atomic(nknots) && length(nknots) == 1L
-  row <- if (ok) match(as.character(nknots), as.character(grid)) else NA
-  if (is.na(row)) {
-    abort_input(
-      "`nknots` must be one of the numbers of knots that were fitted.",
-      x = sprintf("Fitted: %s.", format_list(grid)),
-      i = "Call `wce()` again with the wanted `nknots`.",
-      code = "not_in_grid", arg = "nknots"
-    )
-  }
-  select_fit(object, row)
-}
-
 # ---- summary -----------------------------------------------------------------
 
 #' @rdname wce-methods

@@ -88,9 +88,10 @@ match_which <- function(which) {
 plot_data <- function(fit, which, term, level) {
   if (which == "selection") return(fit$selection)
   if (which == "weight") return(weight_function(fit, term, level))
-  pieces <- lapply(fit$selection$nknots, function(nknots) {
-    weights <- as.data.frame(weight_function(refit(fit, nknots), term, level))
-    cbind(nknots = nknots, weights)
+  pieces <- lapply(same_cutoff(fit$selection), function(row) {
+    one <- select_fit(fit, row)
+    cbind(nknots = fit$selection$nknots[row],
+          as.data.frame(weight_function(one, term, level)))
   })
   do.call(rbind, pieces)
 }
@@ -238,15 +239,28 @@ draw_all <- function(drawn, exposure, unit, this, look) {
   )
 }
 
+# What tells the fits of a grid apart: numbers of knots, or cutoffs and knots.
+selection_labels <- function(selection) {
+  if (!several_cutoffs(selection)) return(selection$nknots)
+  paste(selection$cutoff, selection$nknots, sep = " / ")
+}
+
+selection_axis <- function(selection) {
+  if (several_cutoffs(selection)) "Cutoff / interior knots" else
+    "Interior knots"
+}
+
 draw_selection <- function(selection, criterion, look) {
-  key <- order(selection$nknots)
+  labels <- selection_labels(selection)
+  key <- if (is.numeric(labels)) order(labels) else seq_along(labels)
   value <- selection[[criterion]][key]
-  labels <- selection$nknots[key]
+  labels <- labels[key]
   nknots <- if (is.numeric(labels)) labels else seq_along(labels)
   shown <- is.finite(value)
   space <- if (sum(shown) > 1L) range(value[shown]) else value[shown] + c(-1, 1)
   draw_frame(range(nknots) + c(-0.2, 0.2), space, look,
-             "Interior knots", paste0(toupper(criterion), " (lower is better)"))
+             selection_axis(selection),
+             paste0(toupper(criterion), " (lower is better)"))
   draw_axes()
   graphics::lines(nknots, value, col = wce_colours[["grey"]], lwd = 1.5)
   graphics::points(nknots, value, pch = 21, cex = 1.5, lwd = 1.5,
@@ -313,8 +327,9 @@ gg_weight <- function(drawn, object) {
 }
 
 gg_all <- function(drawn, object) {
-  grid <- as.character(object$selection$nknots)
-  this <- object$selection$selected
+  selection <- object$selection[same_cutoff(object$selection), ]
+  grid <- as.character(selection$nknots)
+  this <- selection$selected
   drawn$nknots <- factor(drawn$nknots, levels = grid)
   colours <- rep(wce_colours[["line"]], length(grid))
   colours[!this] <- rep_len(unname(wce_colours[2:6]), sum(!this))
@@ -327,9 +342,10 @@ gg_all <- function(drawn, object) {
 }
 
 gg_selection <- function(drawn, object) {
-  drawn$nknots <- factor(drawn$nknots, levels = drawn$nknots)
+  labels <- as.character(selection_labels(drawn))
+  drawn$label <- factor(labels, levels = labels)
   drawn$criterion <- drawn[[object$criterion]]
-  ggplot2::ggplot(drawn, ggplot2::aes(.data$nknots, .data$criterion,
+  ggplot2::ggplot(drawn, ggplot2::aes(.data$label, .data$criterion,
                                       group = 1)) +
     ggplot2::geom_line(colour = wce_colours[["grey"]]) +
     ggplot2::geom_point(ggplot2::aes(fill = .data$selected), shape = 21,
@@ -338,7 +354,7 @@ gg_selection <- function(drawn, object) {
       values = c("FALSE" = "white", "TRUE" = wce_colours[["line"]]),
       guide = "none"
     ) +
-    ggplot2::labs(x = "Interior knots",
+    ggplot2::labs(x = selection_axis(drawn),
                   y = paste0(toupper(object$criterion), " (lower is better)")) +
     gg_theme()
 }

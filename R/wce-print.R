@@ -41,7 +41,8 @@ print.summary.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
     print_weights(x$weights[[k]], x$unit, x$level)
   }
   if (NROW(x$selection) > 1L) {
-    cat("\nKnots tried\n")
+    cat(if (several_cutoffs(x$selection)) "\nFits tried\n" else
+      "\nKnots tried\n")
     print_selection(x$selection, x$criterion)
   }
   cat("\n")
@@ -157,30 +158,45 @@ format_weights <- function(shown) {
 }
 
 print_selection <- function(selection, criterion) {
-  shown <- selection[setdiff(names(selection), "selected")]
+  hidden <- c("selected", if (!several_cutoffs(selection)) "cutoff")
+  shown <- selection[setdiff(names(selection), hidden)]
   numbers <- intersect(c("loglik", "aic", "bic"), names(shown))
   shown[numbers] <- lapply(shown[numbers], formatC, digits = 2L, format = "f")
   shown$" " <- ifelse(selection$selected, "<- this fit", "")
   print(shown, row.names = FALSE, right = TRUE)
 }
 
-# How this number of knots came to be.
+several_cutoffs <- function(selection) {
+  length(unique(selection$cutoff)) > 1L
+}
+
+# How this number of knots, and this cutoff, came to be.
 print_choice <- function(x) {
   selection <- x$selection
   if (NROW(selection) < 2L) return(invisible())
   name <- toupper(x$criterion)
-  best <- selection$nknots[which.min(selection[[x$criterion]])]
-  this <- selection$nknots[selection$selected]
-  other <- setdiff(selection$nknots, this)[1L]
+  best <- which.min(selection[[x$criterion]])
+  this <- which(selection$selected)
+  other <- setdiff(seq_len(nrow(selection)), this)[1L]
+  cutoffs <- several_cutoffs(selection)
+  words <- function(row) {
+    paste0(knots_label(selection$nknots[row]),
+           if (cutoffs) paste(" and cutoff", selection$cutoff[row]))
+  }
+  quoted <- function(value) {
+    if (is.character(value)) dQuote(value, FALSE) else format(value)
+  }
   cat_wrapped(
     if (identical(best, this)) {
-      sprintf("%s chose %s among %s.", name, knots_label(this),
-              format_list(selection$nknots))
+      sprintf("%s chose %s among %s.", name, words(this),
+              if (cutoffs) paste(nrow(selection), "fits") else
+                format_list(selection$nknots))
     } else {
-      sprintf("This fit has %s; %s prefers %s.", knots_label(this), name, best)
+      sprintf("This fit has %s; %s prefers %s.", words(this), name,
+              if (cutoffs) words(best) else selection$nknots[best])
     },
-    sprintf(" Others: refit(fit, %s).",
-            if (is.character(other)) dQuote(other, FALSE) else other)
+    sprintf(" Others: refit(fit, %s%s).", quoted(selection$nknots[other]),
+            if (cutoffs) paste0(", ", quoted(selection$cutoff[other])) else "")
   )
 }
 

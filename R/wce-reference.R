@@ -24,16 +24,18 @@ fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
       basis <- matrix(basis, ncol = ncol(design[[k]]))
       histories[[k]][, seq_len(nrow(basis)), drop = FALSE] %*% basis
     })
-    reference_coxph(risk, cbind(x[risk$row, , drop = FALSE],
-                                do.call(cbind, columns)),
-                    offset[risk$row], weight[risk$row], ties, control)
+    fit <- reference_coxph(risk, cbind(x[risk$row, , drop = FALSE],
+                                       do.call(cbind, columns)),
+                           offset[risk$row], weight[risk$row], ties, control)
+    windows <- vapply(design, nrow, 0L) - 1L
+    exposed <- reference_exposed(histories, windows, risk)
+    c(fit, n_pairs = as.numeric(sum(exposed)))
   })
-  exposed <- Reduce(`|`, lapply(histories, function(h) rowSums(h != 0) > 0))
-  if (is.null(exposed)) exposed <- logical(length(risk$row))
+  exposed <- reference_exposed(histories, n_lags, risk)
   list(
     fits = fits,
     covered = lapply(histories, function(h) colSums(h != 0) > 0),
-    n_event_times = risk$n_times, n_pairs = sum(exposed),
+    n_event_times = risk$n_times, n_pairs = as.numeric(sum(exposed)),
     n_events = sum(event), exposed_events = sum(exposed & risk$event == 1)
   )
 }
@@ -82,6 +84,16 @@ reference_histories <- function(risk, subject, n_subjects, doses, n_lags) {
     }
     history
   })
+}
+
+# Which pairs have a dose in the window of some term.
+reference_exposed <- function(histories, windows, risk) {
+  exposed <- logical(length(risk$row))
+  for (k in seq_along(histories)) {
+    window <- histories[[k]][, seq_len(windows[k]), drop = FALSE]
+    exposed <- exposed | rowSums(window != 0) > 0
+  }
+  exposed
 }
 
 reference_coxph <- function(risk, x, offset, weight, ties, control) {

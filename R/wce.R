@@ -46,9 +46,12 @@
 #' @param records Data frame of dispensings: the id column, `start`, `stop`,
 #'   `dose` (per time unit, zero or more), and `drug` for `exposure("drug")`.
 #'   Records of other people or outside every window are legal, and counted.
-#' @param cutoff Number of past time units that can matter.
-#' @param nknots Numbers of interior knots; the best fit by `criterion` is
-#'   returned, all of them are in `$selection` (see [refit()]).
+#' @param cutoff Number of past time units that can matter, or several numbers
+#'   to choose from. Fits with different cutoffs see the same events, so their
+#'   criteria compare; standard errors do not know of the choice.
+#' @param nknots Numbers of interior knots. Every one is fitted with every
+#'   cutoff; the best fit by `criterion` is returned, all of them are in
+#'   `$selection` (see [refit()]).
 #' @param constrained What the weight function must be at its ends, exactly.
 #'   `FALSE`: free. `"right"`: value and slope are zero at the oldest lag;
 #'   `"left"`: at lag 1; `"both"`. Or end by end, as `c(right = "value", left =
@@ -77,8 +80,8 @@
 #'   then the columns of the exposure bases), `var`, `loglik` (at zero and at
 #'   the optimum), `score`, `iter`, `converged`, `nevent`, `n_rows`,
 #'   `n_subjects`, `n_pairs` (exposed pairs of row and event time), `df`,
-#'   `exposures` (knots, basis, constraint, covered lags of each term),
-#'   `selection` (one row per number of knots), `fits`, `counts`, `call`,
+#'   `exposures` (cutoff, knots, basis, constraint, covered lags of each term),
+#'   `selection` (one row per cutoff and number of knots), `fits`, `counts`, `call`,
 #'   `formula`, `session`. Holds no patient's data, and survives [saveRDS()].
 #' @references Sylvestre MP, Abrahamowicz M (2009). Flexible modeling of the
 #'   cumulative effects of time-dependent exposures on the hazard. Statistics in
@@ -155,131 +158,6 @@ wce_control <- function(max_iter = 50L, tol_step = 1e-13,
          max_halving = check_integer(max_halving, "max_halving", 0)),
     class = "wce_control"
   )
-}
-
-# ---- the grid of knots ------------------------------------------------------
-
-# One element per fit: a list over terms of list(nknots, knots, basis_matrix,
-# table). The grid runs over the `nknots` of wce(); a term with its own number
-# of knots keeps it throughout.
-wce_grid <- function(design) {
-  several <- vapply(design$terms, function(s) {
-    s$own_nknots && length(s$nknots) > 1L
-  }, NA)
-  if (any(several) && length(design$terms) > 1L) {
-    abort_input(
-      paste("With several exposure terms, `nknots` inside `exposure()` is",
-            "one number."),
-      i = "A grid over knots is given as `wce(nknots = )`.", code = "nknots"
-    )
-  }
-  free <- vapply(design$terms, function(s) {
-    !s$own_nknots || length(design$terms) == 1L
-  }, NA)
-  sizes <- if (any(free)) design$terms[[which(free)[1L]]]$nknots else 1L
-  lapply(sizes, function(size) {
-    lapply(seq_along(design$terms), function(k) {
-      s <- design$terms[[k]]
-      nknots <- if (free[k]) size else s$nknots
-      knots <- wce_knots(s$n_lags, nknots)
-      basis <- wce_basis(s$n_lags, knots, s$constrained, s$basis, s$order)
-      list(nknots = nknots, knots = knots, basis_matrix = basis,
-           table = wce_cumulate(basis))
-    })
-  })
-}
-
-# More coefficients than events cannot be estimated.
-check_size <- function(design, grid) {
-  size <- vapply(grid, function(g) {
-    ncol(design$rows$x) + sum(vapply(g, function(e) ncol(e$basis_matrix), 0L))
-  }, 0L)
-  if (max(size) >= design$counts$events) {
-    abort_input(
-      "There are too few events for so many coefficients.",
-      x = sprintf("%d events for %d coefficients.", design$counts$events,
-                  max(size)),
-      i = "Use fewer knots or covariates.", code = "too_many_knots"
-    )
-  }
-}
-
-# ---- the result -------------------------------------------------------------
-
-new_wce <- function(result, design, grid, criterion) {
-  fits <- lapply(seq_along(grid), function(g) {
-    name_fit(result$fits[[g]], design, grid[[g]])
-  })
-  n_events <- design$counts$events
-  df <- vapply(fits, function(f) sum(!is.na(f$coefficients)), 0L)
-  loglik <- vapply(fits, function(f) f$loglik[2L], 0)
-  selection <- data.frame(
-    nknots = vapply(grid, function(g) {
-      paste(vapply(g, `[[`, 0L, "nknots"), collapse = "+")
-    }, ""),
-    df = df, loglik = loglik, aic = -2 * loglik + 2 * df,
-    bic = -2 * loglik + log(n_events) * df,
-    converged = vapply(fits, `[[`, NA, "converged")
-  )
-  if (all(lengths(grid) == 1L)) selection$nknots <- as.integer(selection$nknots)
-  best <- which.min(selection[[criterion]])
-  selection$selected <- seq_along(fits) == best
-  exposures <- lapply(seq_along(design$terms), function(k) {
-    describe_term(design$terms[[k]], grid, k, result$covered[[k]],
-                  ncol(design$rows$x))
-  })
-  select_fit(
-    list(selection = selection, fits = fits, criterion = criterion,
-         n_rows = design$counts$rows, n_subjects = design$counts$subjects,
-         nevent = n_events, n_pairs = result$n_pairs,
-         exposed_events = result$exposed_events,
-         n_event_times = result$n_event_times, grid = exposures,
-         counts = c(design$counts, list(
-           records = lapply(design$terms, `[[`, "counts")
-         )),
-         meta = design$meta),
-    best
-  )
-}
-
-# Fills in everything of a fit that depends on the row of the grid.
-select_fit <- function(fit, row) {
-  chosen <- fit$fits[[row]]
-  fit$selection$selected <- seq_along(fit$fits) == row
-  fit[c("coefficients", "var", "loglik", "score", "iter", "converged",
-        "infinite")] <-
-    chosen[c("coefficients", "var", "loglik", "score", "iterations",
-             "converged", "infinite")]
-  fit$df <- fit$selection$df[row]
-  fit$exposures <- lapply(fit$grid, function(term) {
-    c(term[names(term) != "choices"], term$choices[[row]])
-  })
-  fit
-}
-
-name_fit <- function(fit, design, choices) {
-  exposure_names <- lapply(seq_along(choices), function(k) {
-    paste0(design$terms[[k]]$label, seq_len(ncol(choices[[k]]$basis_matrix)))
-  })
-  names <- c(colnames(design$rows$x), unlist(exposure_names))
-  names(fit$coefficients) <- names
-  dimnames(fit$var) <- list(names, names)
-  names(fit$infinite) <- names
-  fit
-}
-
-describe_term <- function(term, grid, k, covered, n_covariates) {
-  choices <- lapply(grid, function(g) {
-    before <- n_covariates + sum(vapply(g[seq_len(k - 1L)], function(e) {
-      ncol(e$basis_matrix)
-    }, 0L))
-    c(g[[k]][c("nknots", "knots", "basis_matrix")],
-      list(index = before + seq_len(ncol(g[[k]]$basis_matrix))))
-  })
-  list(label = term$label, cutoff = term$cutoff, lag_in = term$lag_in,
-       constrained = term$constrained, order = term$order, basis = term$basis,
-       lags = term$lag_in + seq_len(term$n_lags), covered = as.vector(covered),
-       from_records = term$from_records, choices = choices)
 }
 
 # do.call() writes whole tables into a call.

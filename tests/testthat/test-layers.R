@@ -45,7 +45,7 @@ floors <- list(
   "^(claims|simulate|unit-rows)" = 2L,
   "^wce-(basis|check|constraint|covariates|design|exposure|formula)" = 2L,
   "^wce-(profile|reference)" = 2L,
-  "^wce-(bands|fit|warn)" = 3L,
+  "^wce-(bands|fit|grid|warn)" = 3L,
   "^wce$" = 4L,
   "^wce-(effects|methods|plot|print|select)" = 5L,
   "^cox(-|$)" = 5L,
