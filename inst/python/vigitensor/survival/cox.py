@@ -15,6 +15,7 @@ from .cox_likelihood import (
     CoxData,
     Point,
     build_data,
+    cumulated,
     evaluate,
     hazard_steps,
     imprecise,
@@ -98,7 +99,7 @@ def fit_cox(
 
 def noise(data: CoxData) -> Floats:
     """What rounding leaves of a column that should be zero, (q,)."""
-    size = np.abs(data.mean) + np.abs(data.death_z).max(axis=0, initial=0.0)
+    size = np.abs(data.mean) + data.death_size
     return 16 * np.finfo(float).eps * size
 
 
@@ -158,12 +159,11 @@ def martingale(rows: CoxRows, data: CoxData, point: Point) -> Floats:
     """
     index = data.index
     expected = np.empty(index.n)
+    module = load_kernels(KERNELS)
     steps = hazard_steps(data, point)
     if data.exact is not None:
         steps = np.diff(np.append(index.death_begin, index.death_row.size)) / point.s0
-    total = np.empty((index.n_events, 2))
-    module = load_kernels(KERNELS)
-    module.cumulate(steps, point.s0, index.begin, total)
+    total = cumulated(index, steps)
 
     def work(span: tuple[int, int]) -> None:
         here = expected[span[0] : span[1]]
@@ -171,10 +171,8 @@ def martingale(rows: CoxRows, data: CoxData, point: Point) -> Floats:
         here *= np.exp(point.lin[span[0] : span[1]] - point.top)
 
     run_slices(work, slices_of(index.n))
-    if data.tied:
-        spared = tie_steps(data, point) * np.exp(
-            point.lin[index.death_row] - point.top
-        )
+    if data.tied is not None:
+        spared = tie_steps(data, point) * np.exp(point.lin[index.death_row] - point.top)
         expected[index.death_row] -= spared
     residuals = rows.event.astype(np.float64)
     if index.rows.size:

@@ -80,9 +80,12 @@ def build_index(
     out, last = np.empty(n, np.int32), np.empty(n, np.int32)
     starts = np.empty(0) if start is None else start
     module = load_kernels(KERNELS)
+    buckets = _buckets(times, begin)
 
     def work(span: tuple[int, int]) -> None:
-        module.place_rows(*span, starts, stop, stratum, times, begin, out, last)
+        module.place_rows(
+            *span, starts, stop, stratum, times, begin, *buckets, out, last
+        )
 
     run_slices(work, slices_of(n))
     used = last > out
@@ -105,3 +108,21 @@ def build_index(
         death_event=np.cumsum(new) - 1,
         death_begin=first,
     )
+
+
+def _buckets(times: Floats, begin: Ints) -> tuple[Floats, Floats, Ints, Ints]:
+    """Per stratum first time and buckets per unit of time; where its buckets
+    begin, and the event indices before each: about one a bucket."""
+    count = np.diff(begin)
+    some = count > 0
+    first, span = np.zeros(count.size), np.ones(count.size)
+    first[some] = times[begin[:-1][some]]
+    span[some] = times[begin[1:][some] - 1] - first[some]
+    number = 2 * count + 1
+    with np.errstate(divide="ignore", over="ignore"):
+        scale = number / np.where(span > 0, span, 1.0)
+    scale = np.where(np.isfinite(scale), scale, 0.0)
+    bucket_begin = np.concatenate(([0], np.cumsum(number))).astype(np.int64)
+    below = np.empty(bucket_begin[-1], np.int32)
+    load_kernels(KERNELS).fill_buckets(times, begin, first, scale, bucket_begin, below)
+    return first, scale, bucket_begin, below

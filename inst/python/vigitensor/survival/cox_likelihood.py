@@ -20,8 +20,7 @@ Survival Data, chapter 3; weights as in survival::coxph.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,15 +28,27 @@ from .._typing import Floats
 from ..cache import load_kernels
 from ..pool import run_slices
 from . import cox_exact
-from .cox_index import KERNELS, SLICE, CoxIndex, slices_of
+from .cox_index import KERNELS, CoxIndex, slices_of
 
 # As in kernels_cox, which is not imported before it is needed.
 WIDTH = 8
-# What a sum may be smaller than what passed through it: see kernels_cox.
+# Smallest share of a sum in what passed through it: see kernels_cox.
 _SMALLEST_SHARE = 1e-18
-# Rows of one table of S1; a second table costs memory, so not at any size.
+# Error of the information that plain first moments may leave, relative.
+_PLAIN_ERROR = 1e-9
+# Rows of one table; more tables at a time cost memory.
 _PART = 262144
-_BLAS_ROWS = 8192
+_BLAS_ROWS = 512
+
+
+@dataclass(frozen=True)
+class TiedDeaths:
+    """Event times that share their deaths' risk, and these deaths."""
+
+    event: Ints  # (times,) event index
+    death: Ints  # positions among the deaths
+    begin: Ints  # (times,) where the deaths of a time begin
+    z: Floats  # (., q)
 
 
 @dataclass(frozen=True)
@@ -54,13 +65,17 @@ class CoxData:
     fraction: Floats  # (deaths,) l/d of Efron, zeros otherwise
     mean_weight: Floats  # (events,) mean weight of the deaths; 0: not Breslow's sum
     death_weight: Floats  # (deaths,)
-    death_z: Floats  # (deaths, q)
-    exact: cox_exact.ExactTies | None = None
+    death_sum: Floats  # (q,) sum of their weighted covariates
+    death_size: Floats  # (q,) largest of their covariates
+    tied: TiedDeaths | None
+    exact: cox_exact.ExactTies | None
+    scratch: dict[str, Floats] = field(default_factory=dict)
 
-    @property
-    def tied(self) -> bool:
-        """Does any event time share its deaths' risk?"""
-        return bool(self.fraction.any())
+    def room(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """An array that is kept for the next pass; its content is left as is."""
+        if name not in self.scratch or self.scratch[name].shape != shape:
+            self.scratch[name] = np.empty(shape)
+        return self.scratch[name]
 
 
 @dataclass(frozen=True)
@@ -73,9 +88,9 @@ class Point:
     top: float  # largest of them
     r: Floats  # (n,) weight * exp(lin - top)
     s0: Floats  # (events,)
+    share: Floats  # (events,) part of what passed that s0 is; empty: all of it
     rho: Floats  # (deaths,) risk of each death
     ratio: Floats  # (deaths,) S0 / phi_l
-    share: float  # smallest part of what passed that a sum is
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,7 @@ def build_data(
     mean_weight = np.add.reduceat(death_weight, index.death_begin) / size
     if ties == "exact":
         mean_weight[size > 1] = 0.0
+    death_z = z[index.death_row, :q]
     return CoxData(
         index=index,
         z=z,
@@ -133,9 +149,18 @@ def build_data(
         fraction=fraction,
         mean_weight=mean_weight,
         death_weight=death_weight,
-        death_z=np.ascontiguousarray(z[index.death_row, :q]),
+        death_sum=death_weight @ death_z,
+        death_size=np.abs(death_z).max(axis=0, initial=0.0),
+        tied=_tied_deaths(index, death_z, size) if fraction.any() else None,
         exact=cox_exact.build_exact(index) if ties == "exact" else None,
     )
+
+
+def _tied_deaths(index: CoxIndex, death_z: Floats, size: Ints) -> TiedDeaths:
+    event = np.flatnonzero(size > 1)
+    death = np.flatnonzero(size[index.death_event] > 1)
+    begin = np.concatenate(([0], np.cumsum(size[event])[:-1]))
+    return TiedDeaths(event, death, begin, death_z[death])
 
 
 def evaluate(data: CoxData, beta: Floats) -> Point:
@@ -143,15 +168,14 @@ def evaluate(data: CoxData, beta: Floats) -> Point:
 
     It is -inf or nan where risks overflow; the caller steps back.
     """
-    lin, top = linear_predictor(data, beta)
-    r, table = _risks(data, lin, top)
-    s0, share = _risk_sums(data.index, table)
     index = data.index
+    lin, top = linear_predictor(data, beta)
+    r, s0, share = risk_sums(data, lin, top)
     at, row = index.death_event, index.death_row
     rho = r[row]
     with np.errstate(all="ignore"):
         phi = s0[at]
-        if data.tied:
+        if data.tied is not None:
             own = np.add.reduceat(rho, index.death_begin)
             phi = phi - data.fraction * own[at]
         ratio = s0[at] / phi
@@ -165,114 +189,125 @@ def evaluate(data: CoxData, beta: Floats) -> Point:
             loglik -= cox_exact.log_sums(data.exact, index, lin)
         if not np.all(phi > 0):
             loglik = float("nan")
-    return Point(beta, loglik, lin, top, r, s0, rho, ratio, share)
+    return Point(beta, loglik, lin, top, r, s0, share, rho, ratio)
 
 
 def linear_predictor(data: CoxData, beta: Floats) -> tuple[Floats, float]:
     """z beta + offset, and its largest value."""
     lin = np.empty(data.index.n)
+    padded = np.zeros(data.z.shape[1])
+    padded[: data.q] = beta
     tops: list[float] = []
+    kernel = load_kernels(KERNELS).predict
 
     def work(span: tuple[int, int]) -> float:
-        part = slice(*span)
-        if data.q:
-            np.dot(data.z[part, : data.q], beta, out=lin[part])
-            lin[part] += data.offset[part]
-        else:
-            lin[part] = data.offset[part]
-        return float(lin[part].max())
+        return float(kernel(*span, data.z, padded, data.offset, lin))
 
     run_slices(work, slices_of(data.index.n), tops.append)
-    return lin, max(tops)
+    return lin, float(np.max(tops))
 
 
-def _risks(data: CoxData, lin: Floats, top: float) -> tuple[Floats, Floats]:
-    """Risks, and the table of those that join and leave at each event index."""
+def _parts(index: CoxIndex) -> list[tuple[int, int]]:
+    """Rows that share a table: at least four per event time."""
+    return slices_of(index.n, max(_PART, 4 * index.n_events))
+
+
+def risk_sums(data: CoxData, lin: Floats, top: float) -> tuple[Floats, Floats, Floats]:
+    """Risks (n,), their sums over risk sets (events,), and shares; see `Point`."""
     index = data.index
     r = np.empty(index.n)
-    total = np.zeros((index.n_events, 2, 1))
+    parts = _parts(index)
+    tables = data.room("risks", (len(parts), index.n_events, 2, 1))
     module = load_kernels(KERNELS)
 
-    def work(span: tuple[int, int]) -> Floats:
-        part = np.zeros_like(total)
-        for i0, i1 in slices_of(span[1] - span[0]):
-            here = slice(span[0] + i0, span[0] + i1)
+    def work(t: int) -> None:
+        tables[t] = 0.0
+        for i0, i1 in slices_of(parts[t][1] - parts[t][0]):
+            here = slice(parts[t][0] + i0, parts[t][0] + i1)
             module.risks(lin[here], top, data.weight[here], r[here])
-            module.scatter_risk(here.start, here.stop, index.out, index.last, r, part)
-        return part
+            module.scatter_risk(
+                here.start, here.stop, index.out, index.last, r, tables[t]
+            )
 
-    run_slices(work, slices_of(index.n, _part_rows(index)), _adder(total))
-    return r, total
-
-
-def _adder(total: Floats) -> Callable[[Floats], None]:
-    """Adds a table (events, 2, columns) to a double-double total, in place."""
-
-    def add(part: Floats) -> None:
-        high, low = total[:, 0], total[:, 1]
-        new = high + part[:, 0]
-        moved = new - high
-        low += (high - (new - moved)) + (part[:, 0] - moved) + part[:, 1]
-        total[:, 0] = new
-
-    return add
-
-
-def _part_rows(index: CoxIndex) -> int:
-    """Rows that share a table: at least four per event time."""
-    return max(_PART, 4 * index.n_events)
-
-
-def _risk_sums(index: CoxIndex, table: Floats) -> tuple[Floats, float]:
-    module = load_kernels(KERNELS)
+    run_slices(work, range(len(parts)))
     sums = np.empty((index.n_events, 1))
-    module.suffix_sums(table, index.begin, sums, 0)
-    s0 = sums[:, 0]
-    share = 1.0
-    if index.out.size:
-        share = module.smallest_share(table, index.begin, s0)
-    return s0, share
+    module.suffix_sums(tables, index.begin, np.empty(0), np.empty((2, 1)), sums, 0)
+    share = np.empty(index.n_events if index.out.size else 0)
+    if share.size:
+        module.shares(index.begin, sums[:, 0], share)
+    return r, sums[:, 0], share
 
 
 def imprecise(point: Point) -> bool:
     """Has a risk set lost digits to those much larger that it followed?"""
-    return point.share < _SMALLEST_SHARE
+    return bool(point.share.min(initial=1.0) < _SMALLEST_SHARE)
 
 
-def column_sums(data: CoxData, r: Floats) -> Floats:
-    """S1: sums of r z over risk sets, (events, q)."""
+def _plain_is_enough(data: CoxData, point: Point) -> bool:
+    """May first moments be plain sums?
+
+    They then miss, of the largest risk set before, a rounding error for every
+    step; what counts is its mean over the deaths, as in the information.
+    """
+    if point.share.size == 0:
+        return True
+    index = data.index
+    with np.errstate(divide="ignore"):
+        loss = float(np.mean(1 / point.share[index.death_event]))
+    steps = index.n_events + index.n / index.n_events
+    return loss * 8 * np.finfo(float).eps * np.sqrt(steps) < _PLAIN_ERROR
+
+
+def column_means(data: CoxData, point: Point) -> Floats:
+    """Means of the covariates over risk sets, S1 / S0, (events, q)."""
     index, q = data.index, data.q
     module = load_kernels(KERNELS)
-    lines = data.z.shape[1] % WIDTH == 0
+    lines = data.z.shape[1] // WIDTH
     width = WIDTH if lines else 1
     scatter = module.scatter_columns if lines else module.scatter_column
-    s1 = np.empty((index.n_events, q))
-    spans = slices_of(index.n, _part_rows(index))
-    totals: dict[int, Floats] = {}
+    kept = 1 if _plain_is_enough(data, point) else 2
+    parts = _parts(index)
+    groups = -(-q // width)
+    shape = (groups, len(parts), index.n_events, kept, width)
+    tables = data.room("columns", shape)
+    means = data.room("means", (index.n_events, q))
 
-    def work(task: tuple[int, tuple[int, int]]) -> tuple[int, Floats]:
-        part = np.zeros((index.n_events, 2, width))
-        for i0, i1 in slices_of(task[1][1] - task[1][0]):
+    def work(task: tuple[int, int]) -> None:
+        g, t = task
+        tables[g, t] = 0.0
+        for i0, i1 in slices_of(parts[t][1] - parts[t][0]):
             scatter(
-                task[1][0] + i0, task[1][0] + i1,
-                index.out, index.last, r, data.z, task[0], part,
+                parts[t][0] + i0, parts[t][0] + i1, index.out, index.last,
+                point.r, data.z, g * width, tables[g, t],
             )  # fmt: skip
-        return task[0], part
 
-    def reduce(result: tuple[int, Floats]) -> None:
-        column, part = result
-        if column in totals:
-            _adder(totals[column])(part)
-        else:
-            totals[column] = part
-        left[column] -= 1
-        if left[column] == 0:
-            module.suffix_sums(totals.pop(column), index.begin, s1, column)
+    def add_up(g: int) -> None:
+        run = np.empty((2, width))
+        module.suffix_sums(tables[g], index.begin, point.s0, run, means, g * width)
 
-    columns = list(range(0, q, width))
-    left = dict.fromkeys(columns, len(spans))
-    run_slices(work, [(c, span) for c in columns for span in spans], reduce)
-    return s1
+    run_slices(work, [(g, t) for g in range(groups) for t in range(len(parts))])
+    run_slices(add_up, range(groups))
+    return means
+
+
+def weighted_square(a: Floats, w: Floats) -> Floats:
+    """a' diag(w) a, w not negative."""
+    total = np.zeros((a.shape[1], a.shape[1]))
+
+    def work(span: tuple[int, int]) -> Floats:
+        part = np.zeros_like(total)
+        for i0, i1 in slices_of(span[1] - span[0], _BLAS_ROWS):
+            here = slice(span[0] + i0, span[0] + i1)
+            scaled = a[here] * np.sqrt(w[here])[:, None]
+            part += scaled.T @ scaled
+        return part
+
+    def reduce(part: Floats) -> None:
+        nonlocal total
+        total = total + part
+
+    run_slices(work, slices_of(a.shape[0], 32768), reduce)
+    return total
 
 
 def hazard_steps(data: CoxData, point: Point) -> Floats:
@@ -289,71 +324,71 @@ def tie_steps(data: CoxData, point: Point) -> Floats:
     return (data.mean_weight * steps / point.s0)[index.death_event]
 
 
-def cumulated(data: CoxData, point: Point) -> tuple[Floats, float]:
-    """Cumulative hazard (events, 2) as double-doubles; how much it cancels."""
-    index = data.index
+def cumulated(index: CoxIndex, steps: Floats) -> Floats:
+    """Sums of steps (events,) up to each event index in its stratum, as pairs."""
     total = np.empty((index.n_events, 2))
-    cancels = load_kernels(KERNELS).cumulate(
-        hazard_steps(data, point), point.s0, index.begin, total
-    )
-    return total, cancels if index.out.size else 0.0
+    load_kernels(KERNELS).cumulate(steps, index.begin, total)
+    return total
+
+
+def _row_moments(data: CoxData, point: Point) -> tuple[Floats, Floats]:
+    """Sums over rows of u z and u z z'."""
+    index, q = data.index, data.q
+    total = cumulated(index, hazard_steps(data, point))
+    kernel = load_kernels(KERNELS).scale_rows
+    first, second = np.zeros(q), np.zeros((q, q))
+
+    def work(span: tuple[int, int]) -> tuple[Floats, Floats]:
+        sums, square = np.zeros(data.z.shape[1]), np.zeros((q, q))
+        room = np.empty((_BLAS_ROWS, data.z.shape[1]))
+        for i0, i1 in slices_of(span[1] - span[0], _BLAS_ROWS):
+            kernel(
+                span[0] + i0, span[0] + i1, index.out, index.last, total,
+                point.r, data.z, room, sums,
+            )  # fmt: skip
+            scaled = room[: i1 - i0, :q]
+            square += scaled.T @ scaled
+        return sums[:q], square
+
+    def reduce(result: tuple[Floats, Floats]) -> None:
+        nonlocal first, second
+        first = first + result[0]
+        second = second + result[1]
+
+    run_slices(work, slices_of(index.n, 32768), reduce)
+    return first, second
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def moments(data: CoxData, point: Point) -> Moments:
     """Score and information at a point with a finite likelihood."""
-    index, q = data.index, data.q
-    total, _ = cumulated(data, point)
-    module = load_kernels(KERNELS)
-    first = np.zeros(q)
-    info = np.zeros((q, q))
-
-    def work(span: tuple[int, int]) -> tuple[Floats, Floats]:
-        sums, outer = np.zeros(q), np.zeros((q, q))
-        for i0, i1 in slices_of(span[1] - span[0], _BLAS_ROWS):
-            a, b = span[0] + i0, span[0] + i1
-            u = np.empty(b - a)
-            module.gather_hazard(a, b, index.out, index.last, total, u)
-            u *= point.r[a:b]
-            z = data.z[a:b, :q]
-            sums += u @ z
-            root = z * np.sqrt(np.maximum(u, 0.0))[:, None]
-            outer += root.T @ root
-        return sums, outer
-
-    def reduce(result: tuple[Floats, Floats]) -> None:
-        nonlocal first, info
-        first = first + result[0]
-        info = info + result[1]
-
-    run_slices(work, slices_of(index.n, SLICE), reduce)
-    begin, at, fraction = index.death_begin, index.death_event, data.fraction
+    first, info = _row_moments(data, point)
+    means = column_means(data, point)
 
     def over_deaths(values: Floats) -> Floats:
         """mean_weight sum_l of values over the deaths of each event time."""
+        begin = data.index.death_begin
         return data.mean_weight * np.add.reduceat(values, begin)
 
-    xbar = column_sums(data, point.r) / point.s0[:, None]
-    squares = over_deaths(point.ratio**2)
-    if data.exact is not None:
-        xbar[data.mean_weight == 0] = 0.0
-    between = xbar.T @ (xbar * squares[:, None])
-    if data.tied:
+    between = weighted_square(means, over_deaths(point.ratio**2))
+    if data.tied is not None:
         # phi_l takes the share l/d of the deaths' own risk away.
-        spared = (tie_steps(data, point) * point.rho)[:, None] * data.death_z
+        ties, fraction = data.tied, data.fraction
+        rho = point.rho[ties.death]
+        spared = (tie_steps(data, point)[ties.death] * rho)[:, None] * ties.z
         first = first - spared.sum(axis=0)
-        info = info - spared.T @ data.death_z
-        own = np.add.reduceat(data.death_z * point.rho[:, None], begin, axis=0)
-        own /= point.s0[:, None]
-        cross = xbar.T @ (own * over_deaths(fraction * point.ratio**2)[:, None])
+        info = info - spared.T @ ties.z
+        own = np.add.reduceat(ties.z * rho[:, None], ties.begin, axis=0)
+        own /= point.s0[ties.event][:, None]
+        weights = over_deaths(fraction * point.ratio**2)[ties.event]
+        cross = means[ties.event].T @ (own * weights[:, None])
         between = between - cross - cross.T
-        squares = over_deaths((fraction * point.ratio) ** 2)
-        between += own.T @ (own * squares[:, None])
+        weights = over_deaths((fraction * point.ratio) ** 2)[ties.event]
+        between += own.T @ (own * weights[:, None])
     raw = np.diag(info).copy()
     info = info - between
     if data.exact is not None:
         cox_exact.add_moments(
-            data.exact, index, point.lin, data.z, q, first, info, raw
+            data.exact, data.index, point.lin, data.z, data.q, first, info, raw
         )
-    score = data.death_weight @ data.death_z - first
-    return Moments(score, 0.5 * (info + info.T), raw)
+    return Moments(data.death_sum - first, 0.5 * (info + info.T), raw)

@@ -9,16 +9,21 @@ from which it takes the same number at ``out``.
 What joined leaves again exactly. Every cell of a table, and the running sum, is
 an unevaluated sum of two doubles (Knuth's two-sum; about 104 bits): the rounding
 left in a small risk set is about 1e-31 of all the risk that has passed through,
-so ten digits stay right in a risk set 1e-18 times as large. ``suffix_sums``
-measures that share, and the caller changes to the kernels of the exposure
+so ten digits stay right in a risk set 1e-18 times as large. ``shares`` measures
+that, and the caller changes to the kernels of the exposure
 model, which never subtract, where it is exceeded. Rows without a start leave
 nowhere, and nothing is ever subtracted.
 
-Tables are (events, 2, columns), leading parts first, so that one row touches one
-or two cache lines.
+First moments, of which there are many and which the Hessian alone needs, are
+plain sums unless the caller finds that they would lose too much.
+
+Tables are (events, parts, columns): one part for plain sums; two, leading parts
+first, otherwise. So one row touches one or two cache lines.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numba import types
@@ -37,53 +42,86 @@ from ..kernels_math import (
     inner,
     kernel,
 )
+from .kernels_cox_lines import WIDTH, add_line, add_line_exactly, dot_line, set_line
 
 F8W3 = types.Array(f8, 3, "C")
-F8R3 = types.Array(f8, 3, "C", readonly=True)
-# Columns handled together: one cache line.
-WIDTH = 8
+F8R4 = types.Array(f8, 4, "C", readonly=True)
 
 
 @inner
-def _count_at_most(times, begin, end, t):
-    """Number of times[begin:end] (sorted) that are <= t."""
-    base = begin
-    n = end - begin
-    while n > 0:
-        half = (n + 1) >> 1
-        base += half if times[base + half - 1] <= t else 0
-        n -= half
-    return base - begin
+def _bucket(t, first, scale, buckets):
+    """Bucket of a time; never falls as t grows."""
+    return i8(min(max((t - first) * scale, 0.0), f8(buckets - 1)))
 
 
-@kernel(types.void(i8, i8, F8R, F8R, I4R, F8R, I8R, I4W, I4W))
-def place_rows(i0, i1, start, stop, stratum, times, begin, out, last):
+@kernel(types.void(F8R, I8R, F8R, F8R, I8R, I4W))
+def fill_buckets(times, begin, first, scale, bucket_begin, below):
+    """below[k] = event indices before bucket k; see ``place_rows``."""
+    for s in range(begin.size - 1):
+        b = bucket_begin[s]
+        n = bucket_begin[s + 1] - b
+        e = begin[s]
+        for k in range(n):
+            while e < begin[s + 1] and _bucket(times[e], first[s], scale[s], n) < k:
+                e += 1
+            below[b + k] = e
+
+
+@inner
+def _first_after(t, s, times, begin, first, scale, bucket_begin, below):
+    """First event index of stratum s with a time > t."""
+    b = bucket_begin[s]
+    n = bucket_begin[s + 1] - b
+    k = _bucket(t, first[s], scale[s], n)
+    low = i8(below[b + k])
+    high = i8(below[b + k + 1]) if k + 1 < n else begin[s + 1]
+    while low < high:
+        middle = (low + high) >> 1
+        if times[middle] <= t:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel(
+    types.void(
+        i8, i8, F8R, F8R, I4R, F8R, I8R, F8R, F8R, I8R, I4R, I4W, I4W,
+    ),
+)  # fmt: skip
+def place_rows(
+    i0, i1, start, stop, stratum, times, begin, first, scale, bucket_begin, below,
+    out, last,
+):  # fmt: skip
     """Event indices at which rows i0..i1 leave and join (going back in time).
 
-    ``times`` holds the sorted event times of stratum s at begin[s]..begin[s+1];
-    ``start`` may be empty. A row with no event time inside gets last == out, or
-    both -1.
+    ``times`` holds the sorted event times of stratum s at begin[s]..begin[s+1],
+    which are found from buckets of equal length, (t - first) * scale. ``start``
+    may be empty. A row with no event time inside gets last == out, or both -1.
     """
     entered = start.size > 0
-    before = -1.0
-    count = i8(-1)
+    before = 0.0
+    found = i8(0)
     at = i8(-1)
     for i in range(i0, i1):
         s = i8(stratum[i])
         b = begin[s]
-        e = begin[s + 1]
-        enter = i8(0)
+        enter = b
         if entered:
             # Consecutive rows of a person share a time.
             if s == at and start[i] == before:
-                enter = count
+                enter = found
             else:
-                enter = _count_at_most(times, b, e, start[i])
-        count = _count_at_most(times, b, e, stop[i])
+                enter = _first_after(
+                    start[i], s, times, begin, first, scale, bucket_begin, below
+                )
+        found = _first_after(
+            stop[i], s, times, begin, first, scale, bucket_begin, below
+        )
         at = s
         before = stop[i]
-        out[i] = b + enter - 1 if enter > 0 else -1
-        last[i] = b + count - 1 if count > 0 else -1
+        out[i] = enter - 1 if enter > b else -1
+        last[i] = found - 1 if found > b else -1
 
 
 @kernel(types.void(i8, i8, F8R2, i8, I4R, F8R, F8W2))
@@ -92,16 +130,36 @@ def gather_columns(i0, i1, xt, c0, rows, mean, z):
 
     ``rows`` may be empty: all of them.
     """
-    c1 = min(c0 + WIDTH, xt.shape[0])
-    for c in range(c0, c1):
-        x = xt[c]
-        m = mean[c]
-        if rows.size == 0:
-            for i in range(i0, i1):
-                z[i, c] = x[i] - m
-        else:
-            for i in range(i0, i1):
-                z[i, c] = x[rows[i]] - m
+    whole = rows.size == 0
+    if c0 + WIDTH <= xt.shape[0]:
+        for i in range(i0, i1):
+            k = i if whole else i8(rows[i])
+            for c in range(WIDTH):
+                z[i, c0 + c] = xt[c0 + c, k] - mean[c0 + c]
+    else:
+        for i in range(i0, i1):
+            k = i if whole else i8(rows[i])
+            for c in range(c0, xt.shape[0]):
+                z[i, c] = xt[c, k] - mean[c]
+
+
+@kernel(f8(i8, i8, F8R2, F8R, F8R, F8W))
+def predict(i0, i1, z, beta, offset, lin):
+    """lin = offset + z beta for rows i0..i1; returns the largest."""
+    top = -np.inf
+    lines = z.shape[1] // WIDTH
+    for i in range(i0, i1):
+        total = offset[i]
+        if lines == 0:
+            for c in range(z.shape[1]):
+                total += z[i, c] * beta[c]
+        for k in range(lines):
+            total += dot_line(z, (i * lines + k) * WIDTH, beta, k * WIDTH)
+        lin[i] = total
+        # The negated test lets nan through.
+        if not total <= top:
+            top = total
+    return top
 
 
 @kernel(types.void(F8R, f8, F8R, F8W))
@@ -131,113 +189,131 @@ def scatter_risk(i0, i1, out, last, r, table):
             _add(table, out[i], 0, -r[i])
 
 
-@inner
-def _add_line(cell, z, r):
-    """cell (2, WIDTH) += r z; the loop is one vector instruction wide."""
-    for c in range(WIDTH):
-        v = r * z[c]
-        high = cell[0, c]
-        total = high + v
-        part = total - high
-        cell[1, c] += (high - (total - part)) + (v - part)
-        cell[0, c] = total
-
-
 @kernel(types.void(i8, i8, I4R, I4R, F8R, F8R2, i8, F8W3))
 def scatter_columns(i0, i1, out, last, r, z, c0, table):
-    """r z of WIDTH columns from c0 into table (events, 2, WIDTH)."""
+    """r z of WIDTH columns from c0 into table (events, parts, WIDTH)."""
     entered = out.size > 0
+    columns = z.shape[1]
+    plain = table.shape[1] == 1
     for i in range(i0, i1):
-        line = z[i, c0 : c0 + WIDTH]
-        _add_line(table[last[i]], line, r[i])
-        if entered and out[i] >= 0:
-            _add_line(table[out[i]], line, -r[i])
+        j = i * columns + c0
+        if plain:
+            add_line(table, i8(last[i]) * WIDTH, r[i], z, j)
+            if entered and out[i] >= 0:
+                add_line(table, i8(out[i]) * WIDTH, -r[i], z, j)
+        else:
+            add_line_exactly(table, i8(last[i]) * (2 * WIDTH), r[i], z, j)
+            if entered and out[i] >= 0:
+                add_line_exactly(table, i8(out[i]) * (2 * WIDTH), -r[i], z, j)
 
 
 @kernel(types.void(i8, i8, I4R, I4R, F8R, F8R2, i8, F8W3))
 def scatter_column(i0, i1, out, last, r, z, c, table):
-    """r z of one column into table (events, 2, 1)."""
+    """r z of one column into table (events, parts, 1)."""
     entered = out.size > 0
+    plain = table.shape[1] == 1
     for i in range(i0, i1):
         v = r[i] * z[i, c]
-        _add(table, last[i], 0, v)
+        if plain:
+            table[last[i], 0, 0] += v
+        else:
+            _add(table, last[i], 0, v)
         if entered and out[i] >= 0:
-            _add(table, out[i], 0, -v)
+            if plain:
+                table[out[i], 0, 0] -= v
+            else:
+                _add(table, out[i], 0, -v)
 
 
-@kernel(types.void(F8R3, I8R, F8W2, i8))
-def suffix_sums(table, begin, sums, c0):
-    """sums[e, c0 + c] = running sums of table[:, :, c] backwards in a stratum.
+@kernel(types.void(F8R4, I8R, F8R, F8W2, F8W2, i8))
+def suffix_sums(tables, begin, divisor, run, sums, c0):
+    """sums[e, c0 + c] = running sums backwards in a stratum, over a divisor.
 
-    begin (strata + 1) are the strata's first event indices.
+    Of all tables (tables, events, parts, columns) together; begin (strata + 1)
+    are the strata's first event indices; run (2, columns) is scratch.
     """
-    width = min(table.shape[2], sums.shape[1] - c0)
-    for c in range(width):
-        for s in range(begin.size - 1):
-            high = 0.0
-            low = 0.0
-            for e in range(begin[s + 1] - 1, begin[s] - 1, -1):
-                v = table[e, 0, c]
-                total = high + v
-                part = total - high
-                low += (high - (total - part)) + (v - part) + table[e, 1, c]
-                high = total
-                sums[e, c0 + c] = high + low
+    width = min(tables.shape[3], sums.shape[1] - c0)
+    plain = tables.shape[2] == 1
+    for s in range(begin.size - 1):
+        for c in range(width):
+            run[0, c] = 0.0
+            run[1, c] = 0.0
+        for e in range(begin[s + 1] - 1, begin[s] - 1, -1):
+            for t in range(tables.shape[0]):
+                cell = tables[t, e]
+                for c in range(width):
+                    v = cell[0, c]
+                    high = run[0, c]
+                    total = high + v
+                    part = total - high
+                    run[1, c] += (high - (total - part)) + (v - part)
+                    run[0, c] = total
+                if not plain:
+                    for c in range(width):
+                        run[1, c] += cell[1, c]
+            over = 1.0 / divisor[e] if divisor.size > 0 else 1.0
+            for c in range(width):
+                sums[e, c0 + c] = (run[0, c] + run[1, c]) * over
 
 
-@kernel(f8(F8R3, I8R, F8R))
-def smallest_share(table, begin, sums):
-    """Smallest share, over event indices, of a sum in all that passed through.
-
-    ``table`` holds risks (events, 2, 1); what passed is bounded from below by the
-    steps of the running sum.
-    """
-    worst = 1.0
+@kernel(types.void(I8R, F8R, F8W))
+def shares(begin, sums, share):
+    """Share of a sum in the largest that came before it, going back in time."""
     for s in range(begin.size - 1):
         passed = 0.0
         for e in range(begin[s + 1] - 1, begin[s] - 1, -1):
-            passed = max(passed, sums[e])
-            # The negated test catches nan.
-            if not sums[e] >= worst * passed:
-                worst = sums[e] / passed if sums[e] > 0.0 else 0.0
-    return worst
+            # The negated test lets nan through.
+            if not sums[e] <= passed:
+                passed = sums[e]
+            share[e] = sums[e] / passed if sums[e] > 0.0 else 0.0
 
 
-@kernel(f8(F8R, F8R, I8R, F8W2))
-def cumulate(w, s0, begin, total):
-    """total[e] (events, 2) = sum of w up to e in its stratum; double-double.
-
-    Returns the largest total[e - 1] * s0[e]: how much larger than an event's own
-    part the numbers are whose difference it is.
-    """
-    worst = 0.0
+@kernel(types.void(F8R, I8R, F8W2))
+def cumulate(w, begin, total):
+    """total[e] (events, 2) = sum of w up to e in its stratum; double-double."""
     for s in range(begin.size - 1):
         high = 0.0
         low = 0.0
         for e in range(begin[s], begin[s + 1]):
-            worst = max(worst, high * s0[e])
             t = high + w[e]
             part = t - high
             low += (high - (t - part)) + (w[e] - part)
             high = t
             total[e, 0] = high
             total[e, 1] = low
-    return worst
+
+
+@inner
+def _hazard(total, out, last, i):
+    k = last[i]
+    high = total[k, 0]
+    low = total[k, 1]
+    if out.size > 0 and out[i] >= 0:
+        j = out[i]
+        high -= total[j, 0]
+        low -= total[j, 1]
+    return high + low
 
 
 @kernel(types.void(i8, i8, I4R, I4R, F8R2, F8W))
 def gather_hazard(i0, i1, out, last, total, u):
     """u[i - i0] = sum of a weight over the event indices of row i."""
-    entered = out.size > 0
     for i in range(i0, i1):
-        k = last[i]
-        high = total[k, 0]
-        low = total[k, 1]
-        if entered and out[i] >= 0:
-            j = out[i]
-            high -= total[j, 0]
-            low -= total[j, 1]
-        u[i - i0] = high + low
+        u[i - i0] = _hazard(total, out, last, i)
 
 
-assert np.dtype(np.float64).itemsize * WIDTH == 64
+@kernel(types.void(i8, i8, I4R, I4R, F8R2, F8R, F8R2, F8W2, F8W))
+def scale_rows(i0, i1, out, last, total, r, z, scaled, first):
+    """scaled[i - i0] = sqrt(u) z, first += u z; u = r times a row's hazard."""
+    lines = z.shape[1] // WIDTH
+    for i in range(i0, i1):
+        u = max(r[i] * _hazard(total, out, last, i), 0.0)
+        root = math.sqrt(u)
+        if lines == 0:
+            for c in range(z.shape[1]):
+                scaled[i - i0, c] = root * z[i, c]
+                first[c] += u * z[i, c]
+        for k in range(lines):
+            j = (i * lines + k) * WIDTH
+            set_line(scaled, ((i - i0) * lines + k) * WIDTH, root, z, j)
+            add_line(first, k * WIDTH, u, z, j)
