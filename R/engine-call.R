@@ -42,17 +42,26 @@ convert_arguments <- function(arguments, kinds) {
 named_list <- function() stats::setNames(list(), character())
 
 # Ctrl-C is let through while the engine works, not while data are converted:
-# reticulate's C++ code does not expect it there, and crashes. An interrupt that
-# comes as Python's exception is one of R too.
+# reticulate's C++ code does not expect it there, and crashes.
 python_call <- function(fun, arguments) {
   suspendInterrupts({
     arguments <- reticulate::r_to_py(arguments)
     answer <- tryCatch(
       allowInterrupts(.engine$bridge$call(fun, arguments)),
-      python.builtin.KeyboardInterrupt = function(e) rlang::interrupt()
+      error = interrupt_or_stop
     )
     reticulate::py_to_r(answer)
   })
+}
+
+# The bridge lets no exception through but Ctrl-C, which some versions of
+# reticulate make an interrupt of R and others an error.
+interrupt_or_stop <- function(error) {
+  if (startsWith(conditionMessage(error), "KeyboardInterrupt") ||
+        inherits(error, "python.builtin.KeyboardInterrupt")) {
+    rlang::interrupt()
+  }
+  stop(error)
 }
 
 # ---- errors -----------------------------------------------------------------

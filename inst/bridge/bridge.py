@@ -21,6 +21,7 @@ import os
 import platform
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 ENGINE = "vigitensor"
@@ -86,24 +87,18 @@ def load(path: str, module: str = ENGINE + ".api") -> Any:
     return api
 
 
-def calm_interrupts() -> bool:
-    """Let reticulate 1.28 look up R's interrupts without running R code.
+def read_interrupts() -> Callable[[bool], bool]:
+    """A function that says whether R has an interrupt pending, or (True) drops it.
 
-    Its Python handler of SIGINT asks R, in R, whether an interrupt is pending. Now
-    and then R takes that interrupt in the midst of the question and jumps over
-    Python's frames: R crashes soon after. The same flags, read as the C variables
-    that they are, give the same answer. Later versions have no such handler, and
-    Windows has no such variables.
+    It reads the C variables of R itself; where there are none (Windows), it knows
+    of no interrupt.
     """
-    signals = sys.modules.get("rpytools.signals")
-    if os.name != "posix" or not hasattr(signals, "_callback"):
-        return False
     try:
         program = ctypes.CDLL(None)
         pending = ctypes.c_int.in_dll(program, "R_interrupts_pending")
         suspended = ctypes.c_int.in_dll(program, "R_interrupts_suspended")
-    except (OSError, ValueError):
-        return False
+    except (OSError, TypeError, ValueError):
+        return lambda reset: False
 
     def interrupts_pending(reset: bool) -> bool:
         if suspended.value:
@@ -112,8 +107,22 @@ def calm_interrupts() -> bool:
             pending.value = 0
         return pending.value != 0
 
-    signals._callback = interrupts_pending  # type: ignore[union-attr]
-    return True
+    return interrupts_pending
+
+
+interrupts_pending = read_interrupts()
+
+
+def calm_interrupts() -> None:
+    """Let reticulate 1.28 look up R's interrupts without running R code.
+
+    Its Python handler of SIGINT asks R, in R, whether an interrupt is pending. Now
+    and then R takes that interrupt in the midst of the question and jumps over
+    Python's frames: R crashes soon after. Later versions have no such handler.
+    """
+    signals = sys.modules.get("rpytools.signals")
+    if os.name == "posix" and hasattr(signals, "_callback"):
+        signals._callback = interrupts_pending  # type: ignore[union-attr]
 
 
 def missing(packages: list[str]) -> list[str]:
@@ -216,8 +225,12 @@ def describe_error(error: BaseException) -> dict[str, Any]:
 def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Call a function with named arguments; errors come back as data.
 
-    A KeyboardInterrupt passes through: reticulate makes it an interrupt of R.
+    A KeyboardInterrupt passes through: reticulate makes it an interrupt of R. One
+    that came while R was sending the arguments is still to be answered.
     """
+    if interrupts_pending(False):
+        interrupts_pending(True)
+        raise KeyboardInterrupt
     try:
         return {"ok": True, "value": plain(functions[name](**arguments))}
     except (Exception, SystemExit) as error:
