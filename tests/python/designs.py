@@ -75,12 +75,18 @@ def random_design(seed, *, terms=None, **options):
     return rows, records, [random_table(rng) for _ in range(n_terms)]
 
 
-def call(api, rows, terms, designs, ties="efron", **control):
-    """api.fit_wce with the pieces as R would send them."""
-    names = ("start", "stop", "event", "stratum", "subject", "offset", "weight", "x")
+_COLUMNS = ("start", "stop", "event", "stratum", "subject", "offset", "weight", "x")
+
+
+def send(function, rows, terms, *args, **options):
+    """A function of the api with the pieces as R would send them."""
     n_subjects = int(rows["subject"].max())
     for term in terms:
         n_subjects = max(n_subjects, int(np.max(term["subject"], initial=1)))
-    return api.fit_wce(
-        *(rows[name] for name in names), n_subjects, terms, designs, ties, control
-    )
+    columns = (rows[name] for name in _COLUMNS)
+    return function(*columns, n_subjects, terms, *args, **options)
+
+
+def call(api, rows, terms, designs, ties="efron", **control):
+    """api.fit_wce with settings by name."""
+    return send(api.fit_wce, rows, terms, designs, ties, control)

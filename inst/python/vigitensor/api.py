@@ -12,17 +12,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import cache, checks, device
 from ._version import __version__
 from .api_cox import fit_cox  # noqa: F401
-from .errors import EngineError
-from .survival.exposure import Records
-from .survival.newton import Control, Fit
-from .survival.run import Rows, fit_grid
-
-_FIRST = 1  # R's first code
+from .api_inputs import basis_tables, control_settings, exposure_records, person_rows
+from .api_wce import wce_scores  # noqa: F401
+from .survival.newton import Fit
+from .survival.run import fit_grid
 
 
 def fit_wce(
@@ -52,7 +48,7 @@ def fit_wce(
     stratum, subject : array (n,)
         Codes from 1; ``subject`` at most ``n_subjects``.
     offset, weight : array (n,)
-        Finite; weights not negative.
+        Finite; weights not negative. A row of weight 0 has no part in the fit.
     x : array (n, q)
         Covariates; q may be 0.
     n_subjects : int
@@ -90,29 +86,13 @@ def fit_wce(
     exposed pairs. Model: Sylvestre and Abrahamowicz (2009), Statistics in
     Medicine 28, 3437-3453.
     """
-    begins = checks.vector(start, "start")
-    n = begins.size
-    ends = checks.vector(stop, "stop", n)
-    checks.after(begins, ends, "stop")
     n_subjects = int(n_subjects)
-    weights = checks.vector(weight, "weight", n)
-    if n and weights.min() < 0:
-        raise EngineError(
-            "`weight` must not be negative.", code="bad_weight", arg="weight"
-        )
-    rows = Rows(
-        start=begins,
-        stop=ends,
-        event=_events(event, n),
-        stratum=checks.codes(stratum, "stratum", n, None, _FIRST),
-        subject=checks.codes(subject, "subject", n, n_subjects, _FIRST),
-        offset=checks.vector(offset, "offset", n),
-        weight=weights,
-        x=checks.matrix(x, "x", n),
+    rows = person_rows(
+        start, stop, event, stratum, subject, offset, weight, x, n_subjects
     )
-    records = [_records(term, k, n_subjects) for k, term in enumerate(terms)]
-    tables = _tables(designs, len(records))
-    settings = _control(control)
+    records = exposure_records(terms, n_subjects)
+    tables = basis_tables(designs, len(records))
+    settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     cache.warm_up()
     result = fit_grid(rows, n_subjects, records, tables, ties, settings)
@@ -126,68 +106,6 @@ def fit_wce(
         "n_events": result.n_events,
         "exposed_events": result.exposed_events,
     }
-
-
-def _events(event: Any, n: int) -> Any:
-    out = checks.vector(event, "event", n)
-    if not np.all((out == 0) | (out == 1)):
-        raise EngineError("`event` must be 0 or 1.", code="bad_event", arg="event")
-    return out.astype(np.int8)
-
-
-def _records(term: Mapping[str, Any], k: int, n_subjects: int) -> Records:
-    arg = f"terms[{k + 1}]"
-    try:
-        given = [term[name] for name in ("subject", "start", "stop", "dose")]
-    except (KeyError, TypeError, IndexError):
-        raise EngineError(
-            f"`{arg}` must have subject, start, stop and dose.",
-            code="bad_design",
-            arg=arg,
-        ) from None
-    subject = checks.codes(given[0], f"{arg}$subject", None, n_subjects, _FIRST)
-    start = checks.vector(given[1], f"{arg}$start", subject.size)
-    stop = checks.vector(given[2], f"{arg}$stop", subject.size)
-    checks.after(start, stop, f"{arg}$stop")
-    checks.whole(start, f"{arg}$start")
-    checks.whole(stop, f"{arg}$stop")
-    dose = checks.vector(given[3], f"{arg}$dose", subject.size)
-    return Records(subject, start, stop, dose)
-
-
-def _tables(designs: Any, n_terms: int) -> list[list[Any]]:
-    if len(designs) == 0 or any(len(design) != n_terms for design in designs):
-        raise EngineError(
-            f"`designs` must hold at least one design, each with {n_terms} "
-            "tables, one per term.",
-            code="bad_design",
-            arg="designs",
-        )
-    return [
-        [checks.table(t, f"designs[{d + 1}][{k + 1}]") for k, t in enumerate(design)]
-        for d, design in enumerate(designs)
-    ]
-
-
-def _control(control: Mapping[str, Any] | None) -> Control:
-    given = dict(control or {})
-    known = Control()
-    settings: dict[str, Any] = {}
-    for name, value in given.items():
-        default = getattr(known, name, None)
-        if default is None:
-            raise EngineError(
-                f"`control` has no setting `{name}`.", code="bad_control", arg=name
-            )
-        number = float(value)
-        if not number >= 0 or not np.isfinite(number):
-            raise EngineError(
-                f"`{name}` must be a number that is not negative.",
-                code="bad_control",
-                arg=name,
-            )
-        settings[name] = type(default)(number)
-    return Control(**settings)
 
 
 def _fit_as_dict(fit: Fit, pairs: int) -> dict[str, Any]:

@@ -32,6 +32,7 @@ KERNEL_MODULES = (
     "vigitensor.survival.kernels_cox_exact",
     "vigitensor.survival.kernels_records",
     "vigitensor.survival.kernels_risk",
+    "vigitensor.survival.kernels_score",
 )
 _PACKAGE_DIR = Path(__file__).resolve().parent
 _MARK = "warm"

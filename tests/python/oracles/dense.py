@@ -38,7 +38,8 @@ class DenseCox:
         for s, t in keys:
             risk = np.flatnonzero(
                 (rows["stratum"] == s) & (rows["start"] < t) & (rows["stop"] >= t)
-            )
+                & (rows["weight"] > 0)
+            )  # fmt: skip
             died = (rows["event"][risk] == 1) & (rows["stop"][risk] == t)
             parts = [rows["x"][risk]]
             exposed = np.zeros(risk.size, bool)
@@ -80,3 +81,24 @@ class DenseCox:
                 score -= mean * xbar
                 info += mean * ((x * r[:, None]).T @ x / total - np.outer(xbar, xbar))
         return value, score, info
+
+    def residuals(self, beta):
+        """Score (rows, p) and martingale (rows,) residuals, without weights."""
+        score = np.zeros((self.rows["start"].size, beta.size))
+        martingale = np.zeros(self.rows["start"].size)
+        for risk, died, x in self.sets:
+            x = x - x.mean(axis=0)
+            w = self.rows["weight"][risk]
+            r = np.exp(x @ beta + self.rows["offset"][risk])
+            d = int(died.sum())
+            for k in range(d):
+                share = k / d if self.ties == "efron" else 0.0
+                own = np.where(died, (1 - share) * r, r)
+                total = w @ own
+                xbar = (w * own) @ x / total
+                step = w[died].mean() / total
+                score[risk] -= step * own[:, None] * (x - xbar)
+                score[risk[died]] += (x[died] - xbar) / d
+                martingale[risk] -= step * own
+            martingale[risk[died]] += 1
+        return score, martingale

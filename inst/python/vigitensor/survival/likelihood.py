@@ -17,7 +17,7 @@ Survival Data, chapter 3; weights as in survival::coxph.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -86,6 +86,8 @@ class Moments:
     score: Floats  # (p,)
     info: Floats  # (p, p) minus the Hessian
     raw: Floats  # (p,) second moments before means are taken off
+    # (events, p) mean covariates at risk; empty from engines that need none
+    xbar: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
 
 class _Sum:
@@ -281,24 +283,40 @@ def moments(problem: Problem, point: Point) -> Moments:
     xbar = np.concatenate((features_first[n_feat:], features_first[:n_feat])).T
     xbar /= point.s0[:, None]  # (events, p)
 
-    def over_deaths(x: Floats) -> Floats:
-        return risk.mean_weight * np.add.reduceat(x, begin)
-
-    square_weight = over_deaths(point.phi**2)
-    between = xbar.T @ (xbar * square_weight[:, None])
     if risk.tied:
         # phi_l takes the share l/d of the deaths' own risk away.
-        w2 = over_deaths(fraction * point.phi) / point.s0
-        rho = point.death_rho
-        part = p.death_x * (w2[at] * rho)[:, None]
-        grad = grad - part.sum(axis=0)
-        info = info - part.T @ p.death_x
-        own = np.add.reduceat(p.death_x * rho[:, None], begin, axis=0)
-        own /= point.s0[:, None]
-        cross = xbar.T @ (own * over_deaths(fraction * point.phi**2)[:, None])
-        between = between - cross - cross.T
-        between += own.T @ (own * over_deaths((fraction * point.phi) ** 2)[:, None])
+        w2 = over_deaths(risk, fraction * point.phi) / point.s0
+        grad = grad - (w2[at] * point.death_rho) @ p.death_x
     score = risk.death_weight @ p.death_x - grad
-    raw = np.diag(info).copy()
-    info = info - between
-    return Moments(score, 0.5 * (info + info.T), raw)
+    info, raw = information(risk, p.death_x, point, info, xbar)
+    return Moments(score, info, raw, xbar)
+
+
+def over_deaths(risk: RiskSet, x: Floats) -> Floats:
+    """Sums over the tied deaths of each event index, times their mean weight."""
+    return risk.mean_weight * np.add.reduceat(x, risk.death_begin)
+
+
+def information(
+    risk: RiskSet, death_x: Floats, point: Point, second: Floats, xbar: Floats
+) -> tuple[Floats, Floats]:
+    """Information (p, p), and its diagonal before means are taken off.
+
+    ``second`` (p, p) is the sum of w(t) rho x x' over all pairs, ``xbar``
+    (events, p) the mean at risk.
+    """
+    at, fraction = risk.death_event, risk.fraction
+    between = xbar.T @ (xbar * over_deaths(risk, point.phi**2)[:, None])
+    if risk.tied:
+        w2 = over_deaths(risk, fraction * point.phi) / point.s0
+        rho = point.death_rho
+        second = second - (death_x * (w2[at] * rho)[:, None]).T @ death_x
+        own = np.add.reduceat(death_x * rho[:, None], risk.death_begin, axis=0)
+        own /= point.s0[:, None]
+        weight = over_deaths(risk, fraction * point.phi**2)
+        cross = xbar.T @ (own * weight[:, None])
+        between = between - cross - cross.T
+        weight = over_deaths(risk, (fraction * point.phi) ** 2)
+        between += own.T @ (own * weight[:, None])
+    info = second - between
+    return 0.5 * (info + info.T), np.diag(second).copy()

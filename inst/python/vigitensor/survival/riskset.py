@@ -52,10 +52,9 @@ def build_risk_set(
     """Index the event times and place every row (arrays of equal length).
 
     Ties as in Efron (1977) or Breslow (1974); with case weights, as coxph:
-    tied deaths share their mean weight.
+    tied deaths share their mean weight. Rows of weight 0 have no part in it.
     """
-    died = np.flatnonzero(event)
-    counts = died[weight[died] > 0]
+    counts = np.flatnonzero((event != 0) & (weight > 0))
     if counts.size == 0:
         raise EngineError(
             "At least one row must have an event and a positive weight; none has.",
@@ -69,7 +68,7 @@ def build_risk_set(
     keys = np.unique(base[counts] + np.searchsorted(times, stop[counts]))
     lo = _place(keys, base, np.searchsorted(times, start, side="right"))
     hi = _place(keys, base, np.searchsorted(times, stop, side="right"))
-    rows = np.flatnonzero(lo < hi)
+    rows = np.flatnonzero((lo < hi) & (weight > 0))
     if rows.size < lo.size:
         lo, hi = lo[rows], hi[rows]
 

@@ -124,7 +124,7 @@ def fit_grid(
             for k, m in enumerate(data.longest)
         ],
         n_event_times=risk.n_events,
-        n_events=int(np.count_nonzero(rows.event)),
+        n_events=int(np.count_nonzero(rows.event[rows.weight > 0])),
         exposed_events=_exposed_deaths(risk.death_row, risk.death_event, widest),
     )
 

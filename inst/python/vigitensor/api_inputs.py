@@ -1,0 +1,136 @@
+"""What the functions for weighted cumulative exposure take in common.
+
+Codes come 1-based, as R counts, and leave 0-based.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import checks
+from ._typing import Floats, Ints
+from .errors import EngineError
+from .survival.exposure import Records
+from .survival.newton import Control
+from .survival.run import Rows
+
+_FIRST = 1  # R's first code
+
+
+def person_rows(
+    start: Any,
+    stop: Any,
+    event: Any,
+    stratum: Any,
+    subject: Any,
+    offset: Any,
+    weight: Any,
+    x: Any,
+    n_subjects: int,
+) -> Rows:
+    """Rows (start, stop] of persons, checked."""
+    begins = checks.vector(start, "start")
+    n = begins.size
+    ends = checks.vector(stop, "stop", n)
+    checks.after(begins, ends, "stop")
+    weights = checks.vector(weight, "weight", n)
+    if n and weights.min() < 0:
+        raise EngineError(
+            "`weight` must not be negative.", code="bad_weight", arg="weight"
+        )
+    return Rows(
+        start=begins,
+        stop=ends,
+        event=_events(event, n),
+        stratum=checks.codes(stratum, "stratum", n, None, _FIRST),
+        subject=checks.codes(subject, "subject", n, n_subjects, _FIRST),
+        offset=checks.vector(offset, "offset", n),
+        weight=weights,
+        x=checks.matrix(x, "x", n),
+    )
+
+
+def _events(event: Any, n: int) -> Ints:
+    out = checks.vector(event, "event", n)
+    if not np.all((out == 0) | (out == 1)):
+        raise EngineError("`event` must be 0 or 1.", code="bad_event", arg="event")
+    return out.astype(np.int8)
+
+
+def exposure_records(
+    terms: Sequence[Mapping[str, Any]], n_subjects: int
+) -> list[Records]:
+    """Exposure records of every term, checked."""
+    return [_records(term, f"terms[{k + 1}]", n_subjects)
+            for k, term in enumerate(terms)]  # fmt: skip
+
+
+def _records(term: Mapping[str, Any], arg: str, n_subjects: int) -> Records:
+    try:
+        given = [term[name] for name in ("subject", "start", "stop", "dose")]
+    except (KeyError, TypeError, IndexError):
+        raise EngineError(
+            f"`{arg}` must have subject, start, stop and dose.",
+            code="bad_design",
+            arg=arg,
+        ) from None
+    subject = checks.codes(given[0], f"{arg}$subject", None, n_subjects, _FIRST)
+    start = checks.vector(given[1], f"{arg}$start", subject.size)
+    stop = checks.vector(given[2], f"{arg}$stop", subject.size)
+    checks.after(start, stop, f"{arg}$stop")
+    checks.whole(start, f"{arg}$start")
+    checks.whole(stop, f"{arg}$stop")
+    dose = checks.vector(given[3], f"{arg}$dose", subject.size)
+    return Records(subject, start, stop, dose)
+
+
+def basis_tables(designs: Any, n_terms: int) -> list[list[Floats]]:
+    """Cumulated basis tables of every design and term."""
+    if len(designs) == 0 or any(len(design) != n_terms for design in designs):
+        raise EngineError(
+            f"`designs` must hold at least one design, each with {n_terms} "
+            "tables, one per term.",
+            code="bad_design",
+            arg="designs",
+        )
+    return [
+        [checks.table(t, f"designs[{d + 1}][{k + 1}]") for k, t in enumerate(design)]
+        for d, design in enumerate(designs)
+    ]
+
+
+def one_design(design: Any, n_terms: int) -> list[Floats]:
+    """The tables of the one design of a fitted model."""
+    return basis_tables([design], n_terms)[0]
+
+
+def fitted_coefficients(coefficients: Any, n_par: int) -> Floats:
+    """Coefficients of a fit: NaN where a column was dropped."""
+    given = np.asarray(coefficients, dtype=np.float64).ravel()
+    checks.vector(np.where(np.isnan(given), 0.0, given), "coefficients", n_par)
+    return given
+
+
+def control_settings(control: Mapping[str, Any] | None) -> Control:
+    """Settings of the iteration; unknown names are faults."""
+    given = dict(control or {})
+    known = Control()
+    settings: dict[str, Any] = {}
+    for name, value in given.items():
+        default = getattr(known, name, None)
+        if default is None:
+            raise EngineError(
+                f"`control` has no setting `{name}`.", code="bad_control", arg=name
+            )
+        number = float(value)
+        if not number >= 0 or not np.isfinite(number):
+            raise EngineError(
+                f"`{name}` must be a number that is not negative.",
+                code="bad_control",
+                arg=name,
+            )
+        settings[name] = type(default)(number)
+    return Control(**settings)

@@ -1,0 +1,99 @@
+"""What R calls about a fitted exposure model; re-exported by ``api``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import cache, checks
+from .api_inputs import (
+    exposure_records,
+    fitted_coefficients,
+    one_design,
+    person_rows,
+)
+from .errors import EngineError
+from .survival.likelihood import evaluate, moments
+from .survival.run import prepare
+from .survival.scores import by_subject, residuals
+
+
+def wce_scores(
+    start: Any,
+    stop: Any,
+    event: Any,
+    stratum: Any,
+    subject: Any,
+    offset: Any,
+    weight: Any,
+    x: Any,
+    n_subjects: int,
+    terms: Sequence[Mapping[str, Any]],
+    design: Sequence[Any],
+    coefficients: Any,
+    ties: str = "efron",
+    weighted: bool = False,
+    by: str = "subject",
+) -> dict[str, Any]:
+    """Score and martingale residuals of a fitted model.
+
+    Parameters
+    ----------
+    start, stop, event, stratum, subject, offset, weight, x, n_subjects, terms
+        As in :func:`vigitensor.api.fit_wce`.
+    design : list of array (m + 1, J)
+        The cumulated basis table of each term.
+    coefficients : array (p,)
+        Of a fit; NaN where a column was dropped.
+    ties : {"efron", "breslow"}
+    weighted : bool
+        Times the case weights; weighted scores add up to the total score.
+    by : {"subject", "row"}
+        Sums over the rows of a subject, or each row.
+
+    Returns
+    -------
+    dict
+        ``score`` (n_subjects or n, p; zero where a column was dropped),
+        ``martingale`` (n_subjects or n,).
+
+    Notes
+    -----
+    As ``residuals(fit, "score")`` and ``"martingale"`` of survival, summed over
+    subjects. The time of one and a half Newton steps.
+    """
+    n_subjects = int(n_subjects)
+    rows = person_rows(
+        start, stop, event, stratum, subject, offset, weight, x, n_subjects
+    )
+    records = exposure_records(terms, n_subjects)
+    tables = one_design(design, len(records))
+    n_par = rows.x.shape[1] + sum(table.shape[1] for table in tables)
+    given = fitted_coefficients(coefficients, n_par)
+    ties = checks.word(ties, "ties", ("efron", "breslow"))
+    by = checks.word(by, "by", ("subject", "row"))
+    cache.warm_up()
+    data = prepare(rows, n_subjects, records, [tables], ties)
+    problem = data.problem(tables)
+    point = evaluate(problem, np.where(np.isnan(given), 0.0, given))
+    if not np.isfinite(point.loglik):
+        raise EngineError(
+            "The likelihood is not finite at `coefficients`.",
+            code="overflow",
+            arg="coefficients",
+        )
+    found = residuals(problem, point, moments(problem, point))
+    score, martingale = found.score, found.martingale
+    score[:, np.isnan(given)] = 0.0
+    if weighted:
+        score = score * problem.weight[:, None]
+        martingale = martingale * problem.weight
+    where, size = data.risk.rows, rows.start.size
+    if by == "subject":
+        where, size = problem.subject, n_subjects
+    return {
+        "score": by_subject(score, where, size),
+        "martingale": np.bincount(where, martingale, size),
+    }

@@ -1,0 +1,110 @@
+"""Score and martingale residuals: the share of each row in the total score.
+
+With the hazard steps dL_l(t) = mean weight / phi_l(t) of the likelihood's
+terms l and a row's risk r(t), less l/d of it in a death's own terms,
+
+    score_i      = d_i (x_i - mean_l xbar_l) - sum_t sum_l r_l(t) (x - xbar_l) dL_l
+    martingale_i = d_i - sum_t sum_l r_l(t) dL_l
+
+Times case weights and summed they give the score and zero. As the residuals of
+``survival::coxph``. Source: Therneau and Grambsch (2000), Modeling Survival
+Data, chapter 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._typing import Floats, Ints
+from ..cache import load_kernels
+from ..pool import run_slices
+from .likelihood import PAD, RISK, Moments, Point, Problem, buffers
+
+SCORE = "vigitensor.survival.kernels_score"
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Residuals of the rows at risk, without their case weight."""
+
+    score: Floats  # (n, p)
+    martingale: Floats  # (n,)
+
+
+def residuals(problem: Problem, point: Point, moments: Moments) -> Residuals:
+    """Residuals at a point with a finite likelihood, and its moments."""
+    p, risk, q = problem, problem.risk, problem.n_cov
+    at, begin, fraction = risk.death_event, risk.death_begin, risk.fraction
+    n, n_par = risk.lo.size, p.n_par
+    everybody = moments.xbar
+
+    # Per event time: sums over l of dL_l, and of dL_l xbar_l; then the same
+    # weighted by l/d, and the mean of xbar_l.
+    def over(x: Floats) -> Floats:
+        return np.add.reduceat(x, begin)
+
+    own = np.add.reduceat(p.death_x * point.death_rho[:, None], begin, axis=0)
+    own /= point.s0[:, None]
+    step = risk.mean_weight / point.s0
+    size = over(np.ones(at.size))
+
+    def mean_of(weights: Floats) -> Floats:
+        """Sum over l of weights times xbar_l, (events, p)."""
+        out = everybody * over(weights * point.phi)[:, None]
+        if risk.tied:
+            out = out - own * over(weights * fraction * point.phi)[:, None]
+        return out
+
+    hazard = step * over(point.phi)
+    sums = np.zeros((1 + n_par, risk.n_events + PAD))
+    sums[0, :-PAD] = hazard
+    sums[1:, :-PAD] = (step[:, None] * mean_of(point.phi)).T
+    cells = np.empty((1 + n_par, risk.levels * risk.width))
+    lowered = sums[:, :-PAD] * point.factor
+    for line, cell in zip(lowered, cells):
+        load_kernels(RISK).gather_cells(line, risk.width, cell)
+    score = np.zeros((n, n_par))
+    martingale = np.zeros(n)
+    kernel = load_kernels(SCORE).score_pass
+    coef = np.ascontiguousarray(point.beta[q:])
+    ones = np.ones(n)
+
+    def work(span: tuple[int, int]) -> None:
+        i0, i1 = span
+        u = np.zeros(i1 - i0)
+        v = np.zeros((i1 - i0, n_par - q))
+        b = np.zeros((i1 - i0, n_par))
+        kernel(
+            i0, i1, risk.lo, risk.hi, p.subject, point.lin, ones,
+            p.runs.ptr, p.runs.lo, p.runs.hi,
+            p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
+            p.col_ptr, coef, risk.log2, risk.width, sums, cells, point.down,
+            buffers(n_par - q + 2), u, v, b,
+        )  # fmt: skip
+        score[i0:i1, :q] = b[:, :q] - p.z[i0:i1] * u[:, None]
+        score[i0:i1, q:] = b[:, q:] - v
+        martingale[i0:i1] = -u
+
+    run_slices(work, p.slices)
+    # A row has at most one death, at its end.
+    dead = risk.death_row
+    alone = mean_of(np.ones(at.size)) / size[:, None]
+    score[dead] += p.death_x - alone[at]
+    martingale[dead] += 1
+    if risk.tied:
+        rho = np.exp(point.lin[dead] + p.death_x[:, q:] @ coef - point.down[:-PAD][at])
+        less = (step * over(fraction * point.phi))[at]
+        means = step[:, None] * mean_of(fraction * point.phi)
+        score[dead] += rho[:, None] * (p.death_x * less[:, None] - means[at])
+        martingale[dead] += rho * less
+    return Residuals(score, martingale)
+
+
+def by_subject(x: Floats, subject: Ints, n_subjects: int) -> Floats:
+    """Sums of the rows (n, p) of each subject."""
+    out = np.zeros((n_subjects, x.shape[1]))
+    for c in range(x.shape[1]):
+        out[:, c] = np.bincount(subject, x[:, c], n_subjects)
+    return out
