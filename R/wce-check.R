@@ -211,6 +211,20 @@ check_integer <- function(x, name, min, most = Inf, several = FALSE) {
   as.integer(x)
 }
 
+check_number <- function(x, name, min, several = FALSE) {
+  ok <- is.numeric(x) && length(x) >= 1L && (several || length(x) == 1L) &&
+    all(is.finite(x)) && all(x >= min)
+  if (!ok) {
+    abort_input(
+      sprintf("`%s` must be %s, %s.", name,
+              if (several) "finite numbers" else "one finite number",
+              if (min > 0) "more than 0" else "0 or more"),
+      x = sprintf("It is %s.", what_is(x)), arg = name, code = name
+    )
+  }
+  as.double(x)
+}
+
 check_word <- function(x, choices, name) {
   if (identical(x, choices)) return(choices[1L])
   if (rlang::is_string(x) && x %in% choices) return(x)

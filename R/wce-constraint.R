@@ -1,5 +1,5 @@
-# What is imposed on the weight function: zero value, or zero value and slope, at
-# either end.
+# What is imposed on the weight function: zero value, or zero value and slope,
+# at either end.
 #
 # Of a clamped B-spline basis only the first column has a value at the first lag
 # and only the first two have a slope there; likewise at the last. Leaving out

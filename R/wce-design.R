@@ -11,11 +11,10 @@
 
 # weights: a quosure; NULL when there are none.
 wce_design <- function(parts, data, id, records, defaults,
-                       weights = rlang::quo(NULL)) {
+                       weights = rlang::quo(NULL), clock = "unit") {
   check_table(data, "data")
   surv <- surv_arguments(parts$surv)
   settings <- lapply(parts$exposures, exposure_arguments, defaults, parts$env)
-  settings <- lapply(settings, check_exposure_settings)
   needed <- covariate_names(parts, data, id, surv, settings,
                             all.vars(rlang::quo_get_expr(weights)))
   check_columns_present(data, c(id, needed$all), parts$env, records, id,
@@ -23,14 +22,17 @@ wce_design <- function(parts, data, id, records, defaults,
 
   faults <- new_faults()
   people <- read_people(faults, data, id, surv, parts$env)
-  check_people(faults, people, has_records = !is.null(records))
   columns <- covariate_columns(faults, needed$covariates, data, parts$env)
   weight <- read_weights(faults, weights, data)
   doses <- lapply(settings, read_dose, faults, data, parts$env, people)
   book <- if (!is.null(records)) {
     read_dispensings(faults, records, id, people, settings, doses)
   }
-  check_clock(faults, people, doses, book)
+  clock <- choose_clock(clock, people, doses, book)
+  settings <- lapply(settings, check_exposure_settings, clock)
+  if (clock == "continuous") people <- snap_times(people)
+  check_clock(faults, clock, people, doses, book)
+  check_people(faults, people)
   stop_for_faults(faults)
   check_events(people, weight)
 
@@ -52,7 +54,7 @@ wce_design <- function(parts, data, id, records, defaults,
   covariates$meta$weights <- if (!rlang::quo_is_null(weights)) {
     rlang::as_label(weights)
   }
-  list(rows = rows, terms = terms, meta = covariates$meta,
+  list(rows = rows, terms = terms, clock = clock, meta = covariates$meta,
        counts = list(rows = nrow(data), joined_rows = length(rows$start),
                      subjects = rows$n_subjects, events = sum(rows$event),
                      zero_weight = sum(weight == 0)))
@@ -147,7 +149,7 @@ read_people <- function(faults, data, id, surv, env) {
   people
 }
 
-check_people <- function(faults, people, has_records) {
+check_people <- function(faults, people) {
   if (is.null(people$start) || is.null(people$stop)) return(invisible())
   if (!identical(attr(people$start, "kind"), attr(people$stop, "kind"))) {
     add_fault(faults, "mixed_time",

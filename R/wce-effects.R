@@ -81,9 +81,7 @@ weights_of_term <- function(fit, exposure, level) {
 term_estimate <- function(fit, exposure) {
   b <- fit$coefficients[exposure$index]
   var <- fit$var[exposure$index, exposure$index, drop = FALSE]
-  basis <- exposure$basis_matrix
-  # The constrained end is exactly zero but for rounding in the splines.
-  basis[abs(basis) < 1e-12] <- 0
+  basis <- plain_basis(exposure)
   dropped <- is.na(b)
   b[dropped] <- 0
   var[dropped, ] <- 0
@@ -120,6 +118,9 @@ contrast_se <- function(contrasts, var) {
 #'   the time or times at which the hazard is compared. The unit `(x, x + 1]`
 #'   has lag `at - x`; records after `at` do not matter. As in [wce()], dates
 #'   are day numbers: the dose of day D counts from `at = D + 1`.
+#'
+#' If the model was fitted in continuous time, times of records are any numbers,
+#' and the first number of a vector is the dose in the time unit before now.
 #'
 #' Doses at lags up to `lag_in`, if the model has one, have no effect.
 #'
@@ -165,29 +166,30 @@ hazard_ratio <- function(fit, profile, reference = 0, level = 0.95, at = NULL,
   check_is_wce(fit)
   check_level(level)
   exposure <- one_exposure(fit, term)
-  check_at(at, profile, reference)
-  doses <- read_profiles(profile, exposure$cutoff, at, "profile")
-  against <- read_profiles(reference, exposure$cutoff, at, "reference")
-  if (nrow(against) != 1L && nrow(against) != nrow(doses)) {
+  whole <- !identical(exposure$clock, "continuous")
+  check_at(at, profile, reference, whole)
+  read <- if (whole) unit_histories else smooth_histories
+  taken <- read(profile, exposure, at, "profile")
+  against <- read(reference, exposure, at, "reference")
+  n <- nrow(taken$doses)
+  if (nrow(against$doses) != 1L && nrow(against$doses) != n) {
     abort_input(
       "`reference` must be one history, or one for each of `profile`.",
-      x = sprintf("There are %d profiles and %d references.", nrow(doses),
-                  nrow(against)),
+      x = sprintf("There are %d profiles and %d references.", n,
+                  nrow(against$doses)),
       code = "profile", arg = "reference"
     )
   }
-  rows <- rep_len(seq_len(nrow(against)), nrow(doses))
-  difference <- doses - against[rows, , drop = FALSE]
-  difference <- difference[, exposure$lags, drop = FALSE]
-
+  rows <- rep_len(seq_len(nrow(against$doses)), n)
+  difference <- taken$doses - against$doses[rows, , drop = FALSE]
   known <- term_estimate(fit, exposure)
   check_estimable(difference, known, exposure, fit$unit)
-  contrasts <- difference %*% known$basis
+  contrasts <- taken$features - against$features[rows, , drop = FALSE]
   log_hr <- drop(contrasts %*% known$b)
   se <- contrast_se(contrasts, known$var)
   z <- stats::qnorm((1 + level) / 2)
   structure(
-    data.frame(profile = rownames(doses), log_hr = log_hr, se = se,
+    data.frame(profile = rownames(taken$doses), log_hr = log_hr, se = se,
                hr = exp(log_hr), lower = exp(log_hr - z * se),
                upper = exp(log_hr + z * se), row.names = NULL),
     term = exposure$label, level = level,

@@ -1,16 +1,40 @@
 # Exposure terms: their settings, and their doses as records (start, stop].
 
-check_exposure_settings <- function(s) {
+# s: the arguments of one term; clock: "unit" or "continuous".
+check_exposure_settings <- function(s, clock) {
   if (is.null(s$cutoff)) {
     abort_input("`cutoff` is missing.",
                 i = "Give the number of past time units that can matter.",
                 code = "cutoff")
   }
-  s$cutoff <- sort(unique(check_integer(s$cutoff, "cutoff", 1,
-                                        several = TRUE)))
-  s$lag_in <- check_integer(s$lag_in, "lag_in", 0)
-  s$n_lags <- s$cutoff - s$lag_in
+  s$clock <- clock
   s$order <- check_integer(s$order, "order", 1)
+  s <- check_window_settings(s)
+  s$basis <- check_word(s$basis, c("clamped", "WCE"), "basis")
+  s$constrained <- constraint_word(constraint_ends(s$constrained))
+  check_basis(s)
+  s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
+  for (n_lags in s$n_lags) for (n in s$nknots) check_knots(s, n_lags, n)
+  s
+}
+
+# cutoff and lag_in: whole on the unit clock. n_lags is the length of the window
+# on both.
+check_window_settings <- function(s) {
+  unit <- s$clock == "unit"
+  read <- if (unit) check_integer else check_number
+  s$cutoff <- sort(unique(read(s$cutoff, "cutoff", if (unit) 1 else 1e-8,
+                               several = TRUE)))
+  s$lag_in <- read(s$lag_in, "lag_in", 0)
+  s$n_lags <- s$cutoff - s$lag_in
+  if (s$clock == "continuous") {
+    if (min(s$n_lags) <= 0) {
+      abort_input("`cutoff` must be longer than `lag_in`.",
+                  x = sprintf("They are %s and %s.", format(s$cutoff[1L]),
+                              format(s$lag_in)), code = "cutoff")
+    }
+    return(s)
+  }
   least <- max(2L, s$order)
   if (min(s$n_lags) < least) {
     abort_input(
@@ -21,11 +45,6 @@ check_exposure_settings <- function(s) {
       code = "cutoff"
     )
   }
-  s$basis <- check_word(s$basis, c("clamped", "WCE"), "basis")
-  s$constrained <- constraint_word(constraint_ends(s$constrained))
-  check_basis(s)
-  s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
-  for (n_lags in s$n_lags) for (n in s$nknots) check_knots(s, n_lags, n)
   s
 }
 
@@ -34,18 +53,20 @@ check_basis <- function(s) {
   if (s$basis != "WCE") return(invisible())
   plain <- isFALSE(s$constrained) ||
     identical(s$constrained, "right") || identical(s$constrained, "left")
-  if (s$order != 4L || !plain) {
+  if (s$order != 4L || !plain || s$clock != "unit") {
     abort_input(
-      "The basis of the WCE package is cubic, free or constrained at one end.",
-      x = sprintf("`order` is %d; `constrained` is %s.", s$order,
-                  paste(format(s$constrained), collapse = ", ")),
+      paste("The basis of the WCE package is cubic, free or constrained at one",
+            "end, on the unit clock."),
+      x = sprintf("`order` is %d, `constrained` is %s, the clock is %s.",
+                  s$order, paste(format(s$constrained), collapse = ", "),
+                  s$clock),
       i = "Use `basis = \"clamped\"`.", arg = "basis", code = "basis"
     )
   }
 }
 
 check_knots <- function(s, n_lags, nknots) {
-  knots <- wce_knots(n_lags, nknots)
+  knots <- if (s$clock == "unit") wce_knots(n_lags, nknots)
   if (anyDuplicated(knots) || any(knots <= 1 | knots >= n_lags)) {
     abort_input(
       sprintf("%d interior knots do not fit into %d lags.", nknots, n_lags),
@@ -125,25 +146,6 @@ check_drug_column <- function(faults, records, doses) {
   }
 }
 
-# Lags are counted in whole units, so the clock must be whole.
-check_clock <- function(faults, people, doses, book) {
-  whole <- function(x, what, table) {
-    if (is.null(x)) return(invisible())
-    rows <- which(x != floor(x))
-    if (length(rows)) {
-      add_fault(faults, "fractional_time",
-                sprintf("%s must be whole numbers of time units.", what),
-                "Count in smaller units, or round.", rows, table)
-    }
-  }
-  whole(people$stop, "Stop times", "data")
-  if (any(vapply(doses, is.numeric, NA))) {
-    whole(people$start, "Start times", "data")
-  }
-  whole(book$start, "Column `start`", "records")
-  whole(book$stop, "Column `stop`", "records")
-}
-
 # ---- one term ---------------------------------------------------------------
 
 exposure_term <- function(s, dose, people, book, follow_up) {
@@ -159,9 +161,11 @@ exposure_term <- function(s, dose, people, book, follow_up) {
   } else {
     order(records$subject, records$start, method = "radix")
   }
+  # The first event can be one unit after entry, or as soon as you like.
+  window <- max(s$n_lags) + if (s$clock == "unit") 0 else 1
   scan <- scan_records(records$subject, records$start + s$lag_in,
                        records$stop + s$lag_in, follow_up$entry,
-                       follow_up$exit, max(s$n_lags), sorted)
+                       follow_up$exit, window, sorted)
   inside <- scan$place == 0L & records$dose != 0
   counts <- list(
     given = records$given %||% length(inside), used = sum(inside),
@@ -217,8 +221,8 @@ check_window <- function(s, records, follow_up) {
   if (max(s$cutoff) > longest) {
     abort_input(
       "`cutoff` must not be longer than the longest history of a patient.",
-      x = sprintf("It is %d; the longest history has %s time units.",
-                  max(s$cutoff), format(longest)),
+      x = sprintf("It is %s; the longest history has %s time units.",
+                  format(max(s$cutoff)), format(longest)),
       code = "cutoff"
     )
   }

@@ -1,8 +1,8 @@
 # From a design (rows, terms, cumulated bases) to estimates, by any engine.
 
 # rows: list of person rows (see wce_design()); terms: list of exposure terms;
-# designs: over the grid, a list over terms of cumulated bases. Value: what the
-# engine's fit_wce returns, with R's NA for a dropped column.
+# designs: over the grid, a list over terms of cumulated or integrated bases.
+# Value: what the engine's fit_wce returns, with R's NA for a dropped column.
 wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
                          control = list()) {
   compute <- switch(engine,
@@ -10,7 +10,8 @@ wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
     function(...) engine_call("fit_wce", ...)
   )
   terms <- lapply(terms, function(term) {
-    term[c("subject", "start", "stop", "dose")]
+    term[intersect(c("subject", "start", "stop", "dose", "cells"),
+                   names(term))]
   })
   result <- compute(
     start = rows$start, stop = rows$stop, event = rows$event,
@@ -31,4 +32,31 @@ tidy_fit <- function(fit) {
   fit$iterations <- as.integer(fit$iterations)
   fit$infinite <- as.logical(fit$infinite)
   fit
+}
+
+# The engine that can do what a design asks for.
+# The fast engine has no continuous clock yet.
+able_engine <- function(engine, design) {
+  if (engine == "reference" || design$clock == "unit") return(engine)
+  check_reference_size(design$rows)
+  "reference"
+}
+
+# The reference engine writes every pair of a row at risk and an event time out.
+check_reference_size <- function(rows, most = 2e6) {
+  pairs <- sum(vapply(split(seq_along(rows$start), rows$stratum), function(k) {
+    times <- unique(rows$stop[k][rows$event[k] == 1])
+    begun <- findInterval(times, sort(rows$start[k]), left.open = TRUE)
+    over <- findInterval(times, sort(rows$stop[k]), left.open = TRUE)
+    sum(as.numeric(begun - over))
+  }, 0))
+  if (pairs <= most) return(invisible())
+  abort_input(
+    "These data are too large for what is asked.",
+    x = sprintf(paste("There are %s pairs of a row at risk and an event time;",
+                      "the reference engine takes %s."),
+                format_count(pairs), format_count(most)),
+    i = "Only the reference engine has a continuous clock: use whole times.",
+    code = "too_large"
+  )
 }

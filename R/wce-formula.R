@@ -13,8 +13,8 @@
 #'   columns, dose per time unit), or one string: a value of the column `drug`
 #'   of `records`.
 #' @param cutoff,nknots,constrained,order,basis,lag_in As in [wce()]; a value
-#'   given here wins over the one given there. With several exposure terms, `cutoff`
-#'   and `nknots` here are one number each.
+#'   given here wins over the one given there. With several exposure terms,
+#'   `cutoff` and `nknots` here are one number each.
 #' @return Outside a formula, an error.
 #' @seealso [wce()]
 #' @export

@@ -38,10 +38,33 @@ grid_axis <- function(terms, name) {
 # One term with one cutoff and number of knots.
 term_choice <- function(s, cutoff, nknots) {
   n_lags <- cutoff - s$lag_in
+  if (s$clock == "continuous") {
+    knots <- smooth_knots(n_lags, nknots)
+    at <- shown_lags(n_lags)
+    table <- integrate_basis(n_lags, knots, s$constrained, s$order)
+    return(list(
+      cutoff = cutoff, nknots = nknots, lags = s$lag_in + at, knots = knots,
+      basis_matrix = smooth_basis(n_lags, knots, s$constrained, s$order, at),
+      integral = table, table = table
+    ))
+  }
   knots <- wce_knots(n_lags, nknots)
   basis <- wce_basis(n_lags, knots, s$constrained, s$basis, s$order)
   list(cutoff = cutoff, nknots = nknots, lags = s$lag_in + seq_len(n_lags),
        knots = knots, basis_matrix = basis, table = wce_cumulate(basis))
+}
+
+# The terms as engines want them: with the stretches of the lags of which
+# coverage is asked, on the continuous clock.
+terms_with_cells <- function(terms, grid) {
+  lapply(seq_along(terms), function(k) {
+    s <- terms[[k]]
+    if (s$clock == "continuous") {
+      lags <- lapply(grid, function(g) g[[k]]$lags - s$lag_in)
+      s$cells <- sort(unique(unlist(lags)))
+    }
+    s
+  })
 }
 
 # More coefficients than events cannot be estimated.
@@ -77,7 +100,7 @@ new_wce <- function(result, design, grid, criterion) {
   best <- which.min(selection[[criterion]])
   selection$selected <- seq_along(fits) == best
   exposures <- lapply(seq_along(design$terms), function(k) {
-    describe_term(design$terms[[k]], grid, k, result$covered[[k]],
+    describe_term(design$terms[[k]], grid, k, as.vector(result$covered[[k]]),
                   ncol(design$rows$x))
   })
   select_fit(
@@ -135,11 +158,14 @@ describe_term <- function(term, grid, k, covered, n_covariates) {
     }, 0L))
     chosen <- g[[k]]
     # Whether a lag is covered does not depend on the cutoff.
+    seen <- if (is.null(term$cells)) covered[seq_along(chosen$lags)] else
+      covered_points(chosen$lags - term$lag_in, term$cells, covered)
     c(chosen[names(chosen) != "table"],
-      list(covered = as.vector(covered)[seq_along(chosen$lags)],
+      list(covered = seen,
            index = before + seq_len(ncol(chosen$basis_matrix))))
   })
   list(label = term$label, lag_in = term$lag_in,
        constrained = term$constrained, order = term$order, basis = term$basis,
+       clock = term$clock,
        from_records = term$from_records, choices = choices)
 }

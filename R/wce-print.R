@@ -109,11 +109,13 @@ print_exposure <- function(exposure, unit) {
   knots <- length(exposure$knots)
   # Knots are kept as positions in the window, which begins after lag_in.
   where <- if (knots) {
-    sprintf(" (%s)", paste(exposure$knots + exposure$lag_in, collapse = ", "))
+    sprintf(" (%s)", paste(format(exposure$knots + exposure$lag_in, digits = 3L,
+                                  trim = TRUE), collapse = ", "))
   }
   cat_wrapped(
     exposure$label, ": lags ", format_count(exposure$lags[1L]), " to ",
     format_count(exposure$cutoff), " ", plural_unit(unit), ", ",
+    if (identical(exposure$clock, "continuous")) "continuous time, ",
     describe_order(exposure$order), count_of(knots, "interior knot"), where,
     ", ", describe_constraint(exposure),
     if (identical(exposure$basis, "WCE")) ", basis of the WCE package"

@@ -131,7 +131,7 @@ records_to_lags <- function(records, t, cutoff) {
 }
 
 # Dates are day numbers, but not beside plain numbers.
-read_records <- function(records, at, arg) {
+read_records <- function(records, at, arg, whole = TRUE) {
   needed <- c("start", "stop", "dose")
   absent <- setdiff(needed, names(records))
   if (length(absent)) {
@@ -164,7 +164,8 @@ read_records <- function(records, at, arg) {
                   dose = records$dose)
   if (n_records) {
     for (column in c("start", "stop")) {
-      check_whole(records[[column]], paste0(arg, "$", column), least = -Inf)
+      check_whole(records[[column]], paste0(arg, "$", column), least = -Inf,
+                  whole = whole)
     }
     check_doses(records$dose, paste0(arg, "$dose"))
   }
@@ -180,7 +181,7 @@ read_records <- function(records, at, arg) {
 }
 
 # `at` belongs to records: needed with them, a mistake without.
-check_at <- function(at, profile, reference) {
+check_at <- function(at, profile, reference, whole = TRUE) {
   parts <- c(if (is_plain_list(profile)) profile else list(profile),
              if (is_plain_list(reference)) reference else list(reference))
   has_records <- any(vapply(parts, is.data.frame, NA))
@@ -197,7 +198,7 @@ check_at <- function(at, profile, reference) {
       code = "profile", arg = "at"
     )
   }
-  if (has_records) check_whole(undate(at), "at", least = -Inf)
+  if (has_records) check_whole(undate(at), "at", least = -Inf, whole = whole)
 }
 
 undate <- function(x) if (inherits(x, "Date")) as.numeric(x) else x
@@ -230,7 +231,7 @@ check_doses <- function(x, arg) {
   }
 }
 
-check_whole <- function(x, arg, least, most_length = Inf) {
+check_whole <- function(x, arg, least, most_length = Inf, whole = TRUE) {
   if (!is.numeric(x) || is.object(x)) {
     abort_input(
       sprintf("`%s` must be numeric.", arg),
@@ -238,11 +239,12 @@ check_whole <- function(x, arg, least, most_length = Inf) {
       code = "profile", arg = arg
     )
   }
-  bad <- which(!is.finite(x) | x != round(x) | x < least)
+  bad <- which(!is.finite(x) | (whole & x != round(x)) | x < least)
   if (!length(x) || length(x) > most_length || length(bad)) {
     abort_input(
       sprintf("`%s` must be %s%s.", arg,
-              if (most_length == 1) "one whole number" else "whole numbers",
+              if (!whole) "finite numbers" else if (most_length == 1)
+                "one whole number" else "whole numbers",
               if (is.finite(least)) paste(" of at least", least) else ""),
       x = if (length(bad)) {
         sprintf("%s of %s %s not.", format_count(length(bad)),

@@ -12,32 +12,79 @@ fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
                               weight, x, n_subjects, terms, designs,
                               ties = "efron", control = list()) {
   risk <- reference_risk_sets(start, stop, event, stratum)
-  doses <- lapply(terms, reference_daily_doses)
-  n_lags <- vapply(seq_along(terms), function(k) {
-    max(vapply(designs, function(d) nrow(d[[k]]) - 1L, 0L))
-  }, 0L)
-  histories <- reference_histories(risk, subject, n_subjects, doses, n_lags)
-
+  smooth <- length(terms) > 0L && is.list(designs[[1L]][[1L]])
+  past <- if (smooth) {
+    reference_smooth_past(risk, subject, n_subjects, terms, designs)
+  } else {
+    reference_daily_past(risk, subject, n_subjects, terms, designs)
+  }
   fits <- lapply(designs, function(design) {
     columns <- lapply(seq_along(terms), function(k) {
-      basis <- apply(design[[k]], 2L, diff)
-      basis <- matrix(basis, ncol = ncol(design[[k]]))
-      histories[[k]][, seq_len(nrow(basis)), drop = FALSE] %*% basis
+      past$features(k, design[[k]])
     })
-    fit <- reference_coxph(risk, cbind(x[risk$row, , drop = FALSE],
-                                       do.call(cbind, columns)),
-                           offset[risk$row], weight[risk$row], ties, control)
-    windows <- vapply(design, nrow, 0L) - 1L
-    exposed <- reference_exposed(histories, windows, risk)
-    c(fit, n_pairs = as.numeric(sum(exposed)))
+    z <- cbind(x[risk$row, , drop = FALSE], do.call(cbind, columns))
+    fit <- reference_coxph(risk, z, offset[risk$row], weight[risk$row], ties,
+                           control)
+    c(fit, n_pairs = as.numeric(sum(past$exposed(design))))
   })
-  exposed <- reference_exposed(histories, n_lags, risk)
+  exposed <- past$exposed(NULL)
   list(
-    fits = fits,
-    covered = lapply(histories, function(h) colSums(h != 0) > 0),
-    n_event_times = risk$n_times, n_pairs = as.numeric(sum(exposed)),
-    n_events = sum(event), exposed_events = sum(exposed & risk$event == 1)
+    fits = fits, covered = past$covered, n_event_times = risk$n_times,
+    n_pairs = as.numeric(sum(exposed)), n_events = sum(event),
+    exposed_events = sum(exposed & risk$event == 1)
   )
+}
+
+# What the fits need of the doses before each pair's event time:
+#   features(k, table)   pairs x J columns of term k
+#   exposed(design)      has the pair a dose in the design's windows (NULL: in
+#                        the longest of each term)
+#   covered              per term, by lag or stretch of lags
+reference_daily_past <- function(risk, subject, n_subjects, terms, designs) {
+  windows <- function(design) vapply(design, nrow, 0L) - 1L
+  longest <- longest_windows(designs, windows)
+  doses <- lapply(terms, reference_daily_doses)
+  histories <- reference_histories(risk, subject, n_subjects, doses, longest)
+  list(
+    features = function(k, table) {
+      basis <- matrix(apply(table, 2L, diff), ncol = ncol(table))
+      histories[[k]][, seq_len(nrow(basis)), drop = FALSE] %*% basis
+    },
+    exposed = function(design) {
+      sizes <- if (is.null(design)) longest else windows(design)
+      any_of(lapply(seq_along(terms), function(k) {
+        rowSums(histories[[k]][, seq_len(sizes[k]), drop = FALSE] != 0) > 0
+      }), risk)
+    },
+    covered = lapply(histories, function(h) colSums(h != 0) > 0)
+  )
+}
+
+reference_smooth_past <- function(risk, subject, n_subjects, terms, designs) {
+  windows <- function(design) vapply(design, function(t) max(t$breaks), 0)
+  longest <- longest_windows(designs, windows)
+  list(
+    features = function(k, table) {
+      reference_integrals(risk, subject, n_subjects, terms[[k]], table)
+    },
+    exposed = function(design) {
+      sizes <- if (is.null(design)) longest else windows(design)
+      any_of(lapply(seq_along(terms), function(k) {
+        reference_near(risk, subject, terms[[k]], sizes[k])
+      }), risk)
+    },
+    covered = lapply(terms, function(term) {
+      reference_cells(risk, subject, term)
+    })
+  )
+}
+
+longest_windows <- function(designs, windows) {
+  do.call(pmax, lapply(designs, windows))
+}
+
+any_of <- function(flags, risk) {
+  Reduce(`|`, flags, logical(length(risk$row)))
 }
 
 # All (row, event time) pairs with start < time <= stop in the same stratum.
@@ -84,16 +131,6 @@ reference_histories <- function(risk, subject, n_subjects, doses, n_lags) {
     }
     history
   })
-}
-
-# Which pairs have a dose in the window of some term.
-reference_exposed <- function(histories, windows, risk) {
-  exposed <- logical(length(risk$row))
-  for (k in seq_along(histories)) {
-    window <- histories[[k]][, seq_len(windows[k]), drop = FALSE]
-    exposed <- exposed | rowSums(window != 0) > 0
-  }
-  exposed
 }
 
 reference_coxph <- function(risk, x, offset, weight, ties, control) {

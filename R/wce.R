@@ -17,6 +17,12 @@
 #' patient count when they come from records; in unit rows they are unknown and
 #' taken as zero.
 #'
+#' In continuous time (`clock = "continuous"`) times, `cutoff` and `lag_in` are
+#' any numbers, the weight function lives on the lags from 0 to `cutoff`, and
+#' the sum is an integral, which is exact: a record (s, e] contributes its dose
+#' times the integral of \eqn{w} from \eqn{t - e} to \eqn{t - s}, as far as that
+#' lies in the window. Knots are then at equal distances.
+#'
 #' @section Covariates:
 #' With unit rows, neighbouring rows that differ in nothing the model sees are
 #' joined before the covariates are evaluated. Terms that look at the whole
@@ -39,8 +45,7 @@
 #'   covariates (factors, interactions, `strata()`, `offset()`) and one or more
 #'   [exposure()] terms.
 #' @param data Data frame: unit rows, or with `records` one or more rows
-#'   (start, stop] per person. In any order. Times are numbers or dates; whole
-#'   numbers of time units.
+#'   (start, stop] per person. In any order. Times are numbers or dates.
 #' @param id The column that tells people apart, bare or as a string; a column
 #'   of `records` too. Numbers, strings, a factor or 64-bit integers.
 #' @param records Data frame of dispensings: the id column, `start`, `stop`,
@@ -55,20 +60,23 @@
 #' @param constrained What the weight function must be at its ends, exactly.
 #'   `FALSE`: free. `"right"`: value and slope are zero at the oldest lag;
 #'   `"left"`: at lag 1; `"both"`. Or end by end, as `c(right = "value", left =
-#'   "slope")`: `"value"` is a zero value with a free slope, `"slope"` zero value
-#'   and slope.
+#'   "slope")`: `"value"` is a zero value with a free slope, `"slope"` zero
+#'   value and slope.
 #' @param order Order of the spline: 4 is cubic, 3 quadratic, 2 linear; 1 is a
 #'   step function, whose pieces begin at the first lag and at the knots. A fit
-#'   has `nknots + order` coefficients per exposure, less one for each zero value
-#'   and two for each zero slope.
+#'   has `nknots + order` coefficients per exposure, less one for each zero
+#'   value and two for each zero slope.
 #' @param basis `"clamped"`: exact constraints; `"WCE"`: the cubic basis of the
-#'   WCE package, with `"right"` or `"left"`, whose weight at the constrained end
-#'   is only nearly zero.
+#'   WCE package, with `"right"` or `"left"`, whose weight at the constrained
+#'   end is only nearly zero.
 #' @param lag_in Number of most recent time units that cannot matter.
 #' @param weights Case weights: a bare column of `data`, or an expression in its
 #'   columns; zero or more. They enter the likelihood as in [survival::coxph()],
 #'   ties included; a row of weight zero is left out, but for its doses. BIC
 #'   counts events, not weights.
+#' @param clock `"unit"`: times are whole numbers; `"continuous"`: real numbers,
+#'   see The clock. `"auto"`: continuous, with a message, when a time is not
+#'   whole.
 #' @param criterion `"bic"` (with the logarithm of the number of events) or
 #'   `"aic"`.
 #' @param ties `"efron"` or `"breslow"`.
@@ -81,8 +89,9 @@
 #'   the optimum), `score`, `iter`, `converged`, `nevent`, `n_rows`,
 #'   `n_subjects`, `n_pairs` (exposed pairs of row and event time), `df`,
 #'   `exposures` (cutoff, knots, basis, constraint, covered lags of each term),
-#'   `selection` (one row per cutoff and number of knots), `fits`, `counts`, `call`,
-#'   `formula`, `session`. Holds no patient's data, and survives [saveRDS()].
+#'   `selection` (one row per cutoff and number of knots), `fits`, `counts`,
+#'   `call`, `formula`, `session`. Holds no patient's data, and survives
+#'   [saveRDS()].
 #' @references Sylvestre MP, Abrahamowicz M (2009). Flexible modeling of the
 #'   cumulative effects of time-dependent exposures on the hazard. Statistics in
 #'   Medicine 28(27), 3437-3453. \doi{10.1002/sim.3701}
@@ -98,23 +107,26 @@
 #' fit
 wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
                 constrained = FALSE, order = 4, basis = "clamped", lag_in = 0,
-                weights = NULL, criterion = "bic", ties = "efron", unit = "day",
+                weights = NULL, criterion = "bic", ties = "efron",
+                clock = "auto", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
                 control = wce_control(), ...) {
   call <- without_data(match.call())
   check_no_more(..., known = setdiff(names(formals(wce)), "..."))
   criterion <- check_word(criterion, c("bic", "aic"), "criterion")
   ties <- check_word(ties, c("efron", "breslow"), "ties")
+  clock <- check_word(clock, c("auto", "unit", "continuous"), "clock")
   control <- do.call(wce_control, as.list(control))
   parts <- split_formula(formula)
   check_table(data, "data")
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, order = order, basis = basis)
   design <- wce_design(parts, data, id_column(rlang::enquo(id), names(data)),
-                       records, defaults, rlang::enquo(weights))
+                       records, defaults, rlang::enquo(weights), clock)
   grid <- wce_grid(design)
   check_size(design, grid)
-  engine <- choose_engine(engine)
+  design$terms <- terms_with_cells(design$terms, grid)
+  engine <- able_engine(choose_engine(engine), design)
   result <- wce_fit_impl(design$rows, design$terms,
                          lapply(grid, function(g) lapply(g, `[[`, "table")),
                          ties, engine, control)
@@ -122,7 +134,7 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   # The environment of a formula holds whatever its writer had at hand.
   environment(formula) <- globalenv()
   fit <- c(fit, list(call = call, formula = formula, ties = ties,
-                     engine = engine, unit = unit,
+                     engine = engine, clock = design$clock, unit = unit,
                      session = session_record(engine)))
   class(fit) <- "wce"
   warn_about_fit(fit)

@@ -47,7 +47,7 @@ floors <- list(
   "^wce-(profile|reference)" = 2L,
   "^wce-(bands|fit|grid|warn)" = 3L,
   "^wce$" = 4L,
-  "^wce-(effects|methods|plot|print)" = 5L,
+  "^wce-(effects|methods|plot|print|select)" = 5L,
   "^cox(-|$)" = 5L,
   "^wce-compat" = 6L
 )

@@ -85,8 +85,10 @@ test_that("values", {
   expect_fault("stop_before_start", at(p, "exit", 7, p$entry[7]), r)
   expect_fault("stop_before_start", p, at(r, "stop", 7, r$start[7] - 1))
   expect_fault("negative_dose", p, at(r, "dose", 7, -1))
-  expect_fault("fractional_time", p, at(r, "start", 7, r$start[7] - 0.5))
-  expect_fault("fractional_time", at(p, "exit", 7, p$exit[7] + 0.5), r)
+  expect_fault("fractional_time", p, at(r, "start", 7, r$start[7] - 0.5),
+               clock = "unit")
+  expect_fault("fractional_time", at(p, "exit", 7, p$exit[7] + 0.5), r,
+               clock = "unit")
 })
 
 test_that("rows of one person", {
