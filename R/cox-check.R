@@ -77,7 +77,7 @@ check_surv_event <- function(faults, x, label, keep) {
 # design: see cox_design(); rows: the row numbers of `data` that it holds.
 check_cox_design <- function(faults, design, rows = NULL) {
   of_data <- function(bad) if (is.null(rows)) bad else rows[bad]
-  check_cox_matrix(faults, design$x, of_data)
+  check_cox_matrix(faults, design$x, design$labels, of_data)
   check_cox_weights(faults, design$weights, of_data)
   offset <- design$offset
   if (!is.null(offset) && !is.finite(sum(exp(offset)))) {
@@ -105,16 +105,27 @@ check_cox_weights <- function(faults, weights, of_data) {
 }
 
 # The sum of finite numbers is finite, short of overflow, and is quick.
-check_cox_matrix <- function(faults, x, of_data) {
+check_cox_matrix <- function(faults, x, labels, of_data) {
   if (is.finite(sum(x))) return(invisible())
   for (k in seq_len(ncol(x))) {
     bad <- which(!is.finite(x[, k]))
     if (length(bad) == 0L) next
     add_fault(faults, if (anyNA(x[, k])) "missing_values" else
       "infinite_values",
-      sprintf("The covariate `%s` is not a finite number.", colnames(x)[k]),
+      sprintf("The covariate `%s` is not a finite number.", labels[k]),
       "Is it a logarithm or a ratio of a column with zeros?", of_data(bad))
   }
+}
+
+# The numbers of a Surv matrix in one vector. Its row names are strings that
+# have not been made yet, and `[` would make them.
+bare_values <- function(y) {
+  attributes(y) <- NULL
+  y
+}
+
+surv_status <- function(y) {
+  utils::tail(bare_values(y), nrow(y))
 }
 
 check_cox_size <- function(design, n_given) {
@@ -126,7 +137,7 @@ check_cox_size <- function(design, n_given) {
       code = "empty_data"
     )
   }
-  if (sum(design$y[, ncol(design$y)]) == 0) {
+  if (sum(surv_status(design$y)) == 0) {
     abort_input("There is no event in the data.",
                 x = "Every row has event 0.",
                 i = "Is the event coded 1, or TRUE?", code = "no_event")

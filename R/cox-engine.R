@@ -4,10 +4,10 @@
 # Rows as arrays: start (NULL when right-censored), stop, event, stratum codes,
 # offset (less its mean), weight, x.
 cox_rows <- function(design) {
-  y <- design$y
-  n <- nrow(y)
-  counting <- ncol(y) == 3L
-  column <- function(k) as.vector(y[, k])
+  n <- nrow(design$y)
+  counting <- ncol(design$y) == 3L
+  times <- bare_values(design$y)
+  column <- function(k) times[seq.int((k - 1) * n + 1, length.out = n)]
   list(
     start = if (counting) column(1L), stop = column(1L + counting),
     event = as.integer(column(2L + counting)),
@@ -51,7 +51,8 @@ engine_cox_fit <- function(rows, settings, penalty) {
   fit$coefficients[is.nan(fit$coefficients)] <- NA_real_
   fit$var <- matrix(fit$var, p, p)
   if (!is.null(penalty)) fit$var2 <- matrix(fit$var2, p, p)
-  fit$iterations <- as.integer(fit$iterations)
+  as_count <- if (settings$ties == "exact") as.double else as.integer
+  fit$iterations <- as_count(fit$iterations)
   fit$infinite <- as.logical(fit$infinite)
   fit
 }

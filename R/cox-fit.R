@@ -11,7 +11,7 @@ fit_design <- function(design, settings) {
   fit <- engine_cox_fit(rows, settings, ridge_diagonal(design$ridge,
                                                        ncol(rows$x)))
   check_singular(fit, settings$singular_ok)
-  fit <- centre_ridge(fit, design, settings)
+  fit <- centre(fit, rows, design)
   labels <- coefficient_names(design)
   names(fit$coefficients) <- names(fit$means) <- labels
   names(fit$residuals) <- design$row_names
@@ -50,11 +50,11 @@ fix_times <- function(y, control) {
 }
 
 has_no_near_ties <- function(y) {
-  times <- y[, -ncol(y)]
+  times <- bare_values(y)[seq_len(nrow(y) * (ncol(y) - 1L))]
   largest <- max(abs(times))
   # Whole numbers below this are apart by more than the tolerance of coxph.
   if (largest < 6e7 && all(times == round(times))) return(TRUE)
-  times <- sort(as.vector(times), method = "radix")
+  times <- sort(times, method = "radix")
   gap <- diff(times)
   gap <- gap[gap > 0]
   length(gap) == 0L ||
@@ -91,14 +91,17 @@ check_singular <- function(fit, singular_ok) {
 
 # ---- after the fit ----------------------------------------------------------
 
-# coxph does not weight the means that a penalised model is centred by.
-centre_ridge <- function(fit, design, settings) {
-  if (length(design$ridge) == 0L || is.null(design$weights)) return(fit)
-  means <- ifelse(fit$means == 0, 0, colMeans(design$x))
+# Linear predictors in coxph's own order of operations: rows of equal risk stay
+# equal to the last bit, which the concordance counts as ties.
+centre <- function(fit, rows, design) {
+  if (length(fit$coefficients) == 0L) return(fit)
+  # coxph does not weight the means that a penalised model is centred by.
+  if (length(design$ridge) && !is.null(design$weights)) {
+    fit$means <- ifelse(fit$means == 0, 0, colMeans(rows$x))
+  }
   beta <- ifelse(is.na(fit$coefficients), 0, fit$coefficients)
-  fit$linear_predictors <- fit$linear_predictors +
-    sum(beta * (fit$means - means))
-  fit$means <- means
+  eta <- as.vector(rows$x %*% beta)
+  fit$linear_predictors <- eta + rows$offset - sum(beta * fit$means)
   fit
 }
 
@@ -106,9 +109,10 @@ centre_ridge <- function(fit, design, settings) {
 
 components_of_fit <- function(fit, design, settings) {
   if (length(fit$coefficients) == 0L) {
-    return(list(loglik = fit$loglik[2L],
-                linear.predictors = fit$linear_predictors,
-                residuals = fit$residuals, method = settings$ties))
+    result <- list(loglik = fit$loglik[2L],
+                   linear.predictors = fit$linear_predictors,
+                   residuals = fit$residuals, method = settings$ties)
+    return(if (ncol(design$y) == 3L) result[c(1L, 2L, 4L, 3L)] else result)
   }
   penalised <- length(design$ridge) > 0L
   details <- !penalised && settings$ties != "exact" && ncol(design$y) == 3L

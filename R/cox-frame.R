@@ -2,7 +2,7 @@
 # that coxph takes. The design is a plain list:
 #
 #   y         Surv matrix, near ties made equal as coxph makes them
-#   x         n x p matrix of covariates, row and column names as coxph's
+#   x, labels n x p matrix of covariates and the names of its columns
 #   strata    factor or NULL            offset   numbers less their mean, or NULL
 #   weights, id, cluster                of the rows in use, or NULL
 #   terms, assign, contrasts, xlevels, row_names, na.action, frame
@@ -24,7 +24,7 @@ frame_design <- function(call, parts, env, control, faults) {
   attr(terms, "intercept") <- 1
   x <- cox_model_matrix(terms, frame, faults)
   design <- list(
-    y = y, x = x, strata = frame_strata(terms, frame),
+    y = y, x = x, labels = colnames(x), strata = frame_strata(terms, frame),
     offset = stats::model.offset(frame),
     weights = stats::model.weights(frame),
     id = stats::model.extract(frame, "id"),

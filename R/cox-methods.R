@@ -9,7 +9,6 @@
 #'
 #' @param object,x,formula A fit of [cox()].
 #' @param type,collapse,weighted As in [survival::residuals.coxph()].
-#' @param newdata,cluster,timefix As in [survival::concordance()].
 #' @param ... Passed to survival's method.
 #' @return What survival's method for `coxph` objects returns.
 #' @name cox-methods
@@ -58,74 +57,89 @@ residuals.cox <- function(object, type = c(
                           ), collapse = FALSE,
                           weighted = (type %in% c("dfbeta", "dfbetas")), ...) {
   type <- match.arg(type)
-  if (isTRUE(object$light)) object <- with_rows(object)
-  if (!type %in% c("score", "schoenfeld", "dfbeta", "dfbetas", "scaledsch") ||
-        object$engine == "reference" || object$method == "exact" ||
-        is.null(object$coefficients)) {
-    args <- list(as_coxph(object), type = type, weighted = weighted, ...)
-    if (!isFALSE(collapse)) args$collapse <- collapse
-    return(do.call(stats::residuals, args))
+  of_rows <- type %in% c("score", "dfbeta", "dfbetas")
+  of_events <- type %in% c("schoenfeld", "scaledsch")
+  if (!(of_rows || of_events) || !fitted_by_engine(object)) {
+    # survival takes a `collapse` for a wish, even FALSE.
+    if (isFALSE(collapse)) {
+      return(stats::residuals(as_coxph(object), type, weighted = weighted, ...))
+    }
+    return(stats::residuals(as_coxph(object), type, collapse = collapse,
+                            weighted = weighted, ...))
   }
   design <- design_of(object)
-  if (type %in% c("schoenfeld", "scaledsch")) {
-    return(schoenfeld_residuals(object, design, type, weighted))
+  if (of_events) {
+    schoenfeld_residuals(object, design, type, weighted)
+  } else {
+    score_residuals(object, design, type, collapse, weighted)
   }
-  score_residuals(object, design, type, collapse, weighted)
 }
 
-#' @rdname cox-methods
-#' @importFrom survival concordance
-#' @export
-concordance.cox <- function(object, ..., newdata, cluster, timefix = TRUE) {
-  # All that survival's method offers, for any number of fits.
-  call <- match.call()
-  call[[1L]] <- quote(survival::concordance)
-  eval(call, list(object = object), parent.frame())
+fitted_by_engine <- function(object) {
+  object$engine != "reference" && object$method != "exact" &&
+    !is.null(object$coefficients)
+}
+
+as_coxph <- function(object) {
+  class(object) <- setdiff(class(object), c("cox_light", "cox"))
+  object
 }
 
 # ---- fits without rows ------------------------------------------------------
 
+# What a light fit left out is made again by fitting again.
+with_rows <- function(object) {
+  call <- object$call
+  call$light <- NULL
+  call[[1L]] <- cox
+  again <- tryCatch(
+    withCallingHandlers(
+      eval(call, environment(object$terms)),
+      vigitensor_warning = function(w) tryInvokeRestart("muffleWarning")
+    ),
+    error = function(e) {
+      abort_input(
+        "A light fit needs its data for this, and fitting again failed.",
+        x = conditionMessage(e),
+        i = "The data are looked up by the name in `$call`.",
+        code = "data_missing"
+      )
+    }
+  )
+  again$call <- object$call
+  again
+}
+
+#' @rdname cox-methods
+#' @export
+residuals.cox_light <- function(object, ...) {
+  stats::residuals(with_rows(object), ...)
+}
+
 #' @rdname cox-methods
 #' @importFrom stats predict
 #' @export
-predict.cox <- function(object, ...) {
-  if (!isTRUE(object$light)) return(NextMethod())
-  stats::predict(as_coxph(with_rows(object)), ...)
+predict.cox_light <- function(object, ...) {
+  stats::predict(with_rows(object), ...)
+}
+
+#' @rdname cox-methods
+#' @importFrom stats fitted
+#' @export
+fitted.cox_light <- function(object, ...) {
+  stats::fitted(with_rows(object), ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom survival survfit
 #' @export
-survfit.cox <- function(formula, ...) {
-  if (!isTRUE(formula$light)) return(NextMethod())
-  survival::survfit(as_coxph(with_rows(formula)), ...)
+survfit.cox_light <- function(formula, ...) {
+  survival::survfit(with_rows(formula), ...)
 }
 
-as_coxph <- function(object) {
-  class(object) <- setdiff(class(object), "cox")
-  object
-}
-
-# A light fit with what it left out, from the data that its call names.
-with_rows <- function(object) {
-  design <- design_of(object)
-  rows <- cox_rows(design)
-  object$y <- design$y
-  if (!is.null(design$weights) && any(design$weights != 1)) {
-    object$weights <- design$weights
-  }
-  if (!is.null(design$offset)) object$offset <- design$offset
-  object$linear.predictors <- linear_predictors(rows, object)
-  object$residuals <- stats::setNames(
-    engine_martingale(rows, object), design$row_names
-  )
-  object$light <- NULL
-  object
-}
-
-linear_predictors <- function(rows, object) {
-  beta <- object$coefficients
-  if (length(beta) == 0L) return(rows$offset)
-  beta[is.na(beta)] <- 0
-  as.vector(rows$x %*% beta) + (rows$offset - sum(beta * object$means))
+#' @rdname cox-methods
+#' @importFrom survival concordance
+#' @export
+concordance.cox_light <- function(object, ...) {
+  survival::concordance(with_rows(object), ...)
 }

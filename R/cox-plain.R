@@ -27,11 +27,10 @@ plain_design <- function(call, parts, env, data, surv, faults) {
   x <- as.double(x)
   dim(x) <- c(length(surv$stop), length(columns$x))
   labels <- names(columns$x)
-  dimnames(x) <- list(NULL, labels)
   offset <- Reduce(`+`, lapply(columns$offset, as.double))
   design <- list(
-    y = make_surv(surv, omit$row_names), x = x, strata = stratum,
-    offset = offset, weights = extras$weights, id = extras$id,
+    y = make_surv(surv, omit$row_names), x = x, labels = labels,
+    strata = stratum, offset = offset, weights = extras$weights, id = extras$id,
     cluster = extras$cluster, terms = terms,
     assign = plain_assign(terms, labels),
     xlevels = if (!is.null(stratum)) {

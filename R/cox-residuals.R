@@ -10,10 +10,12 @@ score_residuals <- function(object, design, type, collapse, weighted) {
   if (type == "dfbetas") r <- r %*% var %*% diag(sqrt(1 / diag(var)), ncol(r))
   if (weighted) r <- r * rows$weight
   row_names <- names(object$residuals)
-  if (ncol(r) == 1L) {
-    r <- stats::setNames(as.vector(r), row_names)
-  } else {
-    dimnames(r) <- list(row_names, names(object$coefficients))
+  r <- if (ncol(r) == 1L) stats::setNames(as.vector(r), row_names) else {
+    # survival names the columns of the scores only.
+    dimnames(r) <- list(row_names, if (type == "score") {
+      names(object$coefficients)
+    })
+    r
   }
   if (!is.null(object$na.action)) r <- stats::naresid(object$na.action, r)
   if (isFALSE(collapse)) return(r)

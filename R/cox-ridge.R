@@ -33,7 +33,7 @@ read_ridge <- function(frame, terms, assign) {
 
 # coxph calls the coefficients of ridge(x, theta = 1) `ridge(x)`.
 coefficient_names <- function(design) {
-  labels <- colnames(design$x)
+  labels <- design$labels
   for (term in design$ridge) labels[term$columns] <- term$names
   labels
 }

@@ -10,7 +10,7 @@ robust_plan <- function(design, robust) {
   has_id <- length(design$id) > 0L
   wanted <- robust %||% (
     has_cluster || has_fractions(design$weights) ||
-      has_id && anyDuplicated(design$id[y[, ncol(y)] == 1]) > 0L
+      has_id && anyDuplicated(design$id[surv_status(y) == 1]) > 0L
   )
   if (has_cluster && !wanted) {
     warn_user("`cluster` has no effect with `robust = FALSE`.",

@@ -240,7 +240,7 @@ finish_cox <- function(fit, design, settings, keep, call) {
 
 named_matrix <- function(design) {
   x <- design$x
-  dimnames(x) <- list(design$row_names, colnames(x))
+  dimnames(x) <- list(design$row_names, design$labels)
   attr(x, "assign") <- attr(design$x, "assign") %||% seq_len(ncol(x))
   attr(x, "contrasts") <- design$contrasts
   x
@@ -267,6 +267,6 @@ lighten <- function(fit) {
   fit$call <- without_data(fit$call)
   environment(fit$formula) <- globalenv()
   attr(fit$terms, ".Environment") <- globalenv()
-  fit$light <- TRUE
+  class(fit) <- c("cox_light", class(fit))
   fit
 }
