@@ -14,7 +14,13 @@ from typing import Any
 
 from . import cache, checks, device
 from ._version import __version__
-from .api_cox import fit_cox  # noqa: F401
+from .api_cox import (  # noqa: F401
+    cox_baseline,
+    cox_concordance,
+    cox_residuals,
+    cox_robust_var,
+    fit_cox,
+)
 from .api_inputs import basis_tables, control_settings, exposure_records, person_rows
 from .api_wce import wce_scores  # noqa: F401
 from .survival.newton import Fit

@@ -30,6 +30,7 @@ KERNEL_MODULES = (
     "vigitensor.kernels_math",
     "vigitensor.survival.kernels_cox",
     "vigitensor.survival.kernels_cox_exact",
+    "vigitensor.survival.kernels_cox_residuals",
     "vigitensor.survival.kernels_records",
     "vigitensor.survival.kernels_risk",
     "vigitensor.survival.kernels_score",

@@ -6,44 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._typing import Floats, Ints
-from ..cache import load_kernels
+from .._typing import Floats
 from ..pool import run_slices
 from . import likelihood
-from .cox_index import KERNELS, build_index, slices_of
+from .cox_index import build_index, slices_of
 from .cox_likelihood import (
     CoxData,
     Point,
     build_data,
-    cumulated,
     evaluate,
-    hazard_steps,
     imprecise,
     moments,
-    tie_steps,
 )
 from .cox_newton import Imprecise, Objective, Solution, maximise
+from .cox_residuals import Fitted, martingale
+from .cox_rows import CoxRows
 from .newton import Control
 from .run import Rows, prepare
-
-
-@dataclass(frozen=True)
-class CoxRows:
-    """Rows (start, stop]; codes 0-based. ``start`` None: at risk from the first."""
-
-    start: Floats | None  # (n,)
-    stop: Floats  # (n,)
-    event: Ints  # (n,) 0 or 1
-    stratum: Ints  # (n,) int32
-    offset: Floats  # (n,)
-    weight: Floats  # (n,)
-    x: Floats  # (n, q), any order
-    mean: Floats  # (q,) column means of x
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return int(self.stop.size)
 
 
 @dataclass(frozen=True)
@@ -91,7 +70,7 @@ def fit_cox(
         if control.max_iter > 0
         else solution.beta,
         linear_predictors=lin,
-        residuals=martingale(rows, data, point),
+        residuals=martingale(Fitted(rows, index, data, point)),
         n_events=int(np.count_nonzero(rows.event)),
         n_event_times=index.n_events,
     )
@@ -150,33 +129,3 @@ def linear_predictors(
     run_slices(work, slices_of(rows.n))
     lin[data.index.rows] = point.lin + shift
     return lin
-
-
-def martingale(rows: CoxRows, data: CoxData, point: Point) -> Floats:
-    """Event less expected number, (n,); ties as the fit has them.
-
-    With exact ties the expected numbers are Breslow's, as in coxph.
-    """
-    index = data.index
-    expected = np.empty(index.n)
-    module = load_kernels(KERNELS)
-    steps = hazard_steps(data, point)
-    if data.exact is not None:
-        steps = np.diff(np.append(index.death_begin, index.death_row.size)) / point.s0
-    total = cumulated(index, steps)
-
-    def work(span: tuple[int, int]) -> None:
-        here = expected[span[0] : span[1]]
-        module.gather_hazard(*span, index.out, index.last, total, here)
-        here *= np.exp(point.lin[span[0] : span[1]] - point.top)
-
-    run_slices(work, slices_of(index.n))
-    if data.tied is not None:
-        spared = tie_steps(data, point) * np.exp(point.lin[index.death_row] - point.top)
-        expected[index.death_row] -= spared
-    residuals = rows.event.astype(np.float64)
-    if index.rows.size:
-        residuals[index.rows] -= expected
-    else:
-        residuals -= expected
-    return residuals

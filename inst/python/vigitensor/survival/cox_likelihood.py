@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._typing import Floats
+from .._typing import Floats, Ints
 from ..cache import load_kernels
 from ..pool import run_slices
 from . import cox_exact
