@@ -23,8 +23,10 @@ from .api_cox import (  # noqa: F401
 )
 from .api_inputs import basis_tables, control_settings, exposure_records, person_rows
 from .api_wce import wce_scores  # noqa: F401
+from .backends import wce_fitter
 from .survival.newton import Fit
 from .survival.run import fit_grid
+from .survival.torch_device import torch_devices
 
 
 def fit_wce(
@@ -41,6 +43,9 @@ def fit_wce(
     designs: Sequence[Sequence[Any]],
     ties: str = "efron",
     control: Mapping[str, Any] | None = None,
+    engine: str = "cpu",
+    device: str | None = None,
+    memory_mb: float | None = None,
 ) -> dict[str, Any]:
     """Fit weighted cumulative exposure Cox models over a grid of bases.
 
@@ -68,6 +73,12 @@ def fit_wce(
     ties : {"efron", "breslow"}
     control : dict
         ``max_iter``, ``tol_step``, ``tol_singular``, ``max_halving``.
+    engine : {"cpu", "torch"}
+    device : str, optional
+        For torch: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1".
+    memory_mb : float, optional
+        For torch: memory that a fit may take on the device, by default a quarter
+        of what is free.
 
     Returns
     -------
@@ -84,7 +95,9 @@ def fit_wce(
         Codes ``bad_shape``, ``bad_type``, ``not_finite``, ``bad_code``,
         ``bad_interval``, ``bad_weight``, ``bad_event``, ``bad_ties``,
         ``bad_table``, ``bad_design``, ``bad_control``, ``time_not_whole``,
-        ``time_span``, ``no_event``, ``overflow``.
+        ``time_span``, ``no_event``, ``overflow``; with torch ``bad_engine``,
+        ``no_torch``, ``no_device``, ``bad_memory``, ``device_memory``,
+        ``torch_forked``.
 
     Notes
     -----
@@ -100,8 +113,9 @@ def fit_wce(
     tables = basis_tables(designs, len(records))
     settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
+    compute = wce_fitter(engine, device, memory_mb)
     cache.warm_up()
-    result = fit_grid(rows, n_subjects, records, tables, ties, settings)
+    result = fit_grid(rows, n_subjects, records, tables, ties, settings, compute)
     return {
         "fits": [
             _fit_as_dict(fit, pairs) for fit, pairs in zip(result.fits, result.pairs)
@@ -148,7 +162,7 @@ def engine_report() -> dict[str, Any]:
             for package in ("numpy", "numba", "llvmlite", "threadpoolctl", "torch")
         },
         "cpu": device.cpu_name(),
-        "devices": ["cpu"],
+        "devices": torch_devices() or ["cpu"],
         "engines": device.engines(),
         "threads": device.get_threads(),
         "cores": device.available_cores(),

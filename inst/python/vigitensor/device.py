@@ -14,7 +14,7 @@ from .errors import EngineError
 # joins the house by a line here and a module with the same function names.
 ENGINES: dict[str, dict[str, Any]] = {
     "cpu": {"needs": "numba", "devices": ("cpu",), "fit_wce": True},
-    "torch": {"needs": "torch", "devices": ("cpu", "cuda"), "fit_wce": False},
+    "torch": {"needs": "torch", "devices": ("cpu", "cuda"), "fit_wce": True},
 }
 
 _threads: int | None = None

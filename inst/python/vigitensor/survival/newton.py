@@ -9,13 +9,15 @@ result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .._typing import Bools, Floats
 from ..errors import EngineError
-from .likelihood import Moments, Point, Problem, evaluate, moments
+from .likelihood import Moments, Problem, evaluate, moments
 
 # Decrement at which coefficients stand to 1e-9 of their standard error.
 _POLISHED = 1e-18
@@ -74,8 +76,13 @@ def independent(info: Floats, limit: Floats) -> Bools:
     return keep
 
 
-def fit(problem: Problem, control: Control) -> Fit:
-    """Maximise the likelihood from zero."""
+def fit(
+    problem: Problem,
+    control: Control,
+    evaluate: Callable[[Problem, Floats], Any] = evaluate,
+    moments: Callable[[Problem, Any], Moments] = moments,
+) -> Fit:
+    """Maximise the likelihood from zero; engines bring passes of their own."""
     p = problem.n_par
     point = evaluate(problem, np.zeros(p))
     loglik_zero = point.loglik
@@ -109,7 +116,7 @@ def fit(problem: Problem, control: Control) -> Fit:
         if iterations >= control.max_iter:
             break
         iterations += 1
-        found, halved = _ascend(problem, point, step, control)
+        found, halved = _ascend(problem, point, step, control, evaluate, moments)
         halvings += halved
         if found is None:  # nothing finite and higher that way, to rounding
             if flat_below < _FLATTEST:
@@ -135,8 +142,13 @@ def fit(problem: Problem, control: Control) -> Fit:
 
 
 def _ascend(
-    problem: Problem, point: Point, step: Floats, control: Control
-) -> tuple[tuple[Point, Moments] | None, int]:
+    problem: Problem,
+    point: Any,
+    step: Floats,
+    control: Control,
+    evaluate: Callable[[Problem, Floats], Any],
+    moments: Callable[[Problem, Any], Moments],
+) -> tuple[tuple[Any, Moments] | None, int]:
     """The point a step leads to, halved until the likelihood does not fall."""
     slack = 1e-12 * (1 + abs(point.loglik))
     for halved in range(control.max_halving + 1):

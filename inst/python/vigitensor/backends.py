@@ -1,0 +1,33 @@
+"""Which engine fits: the processor's kernels, or torch on some device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import checks
+from .survival import newton
+from .survival.likelihood import Problem
+from .survival.newton import Control, Fit
+
+ENGINES = ("cpu", "torch")
+
+
+def wce_fitter(
+    engine: str, device: str | None, memory_mb: float | None
+) -> Callable[[Problem, Control], Fit]:
+    """The function that maximises a likelihood with an engine.
+
+    Parameters
+    ----------
+    engine : {"cpu", "torch"}
+    device : str, optional
+        For torch: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1".
+    memory_mb : float, optional
+        For torch: memory that a fit may take on the device; by default a quarter
+        of what is free.
+    """
+    if checks.word(engine, "engine", ENGINES) == "cpu":
+        return newton.fit
+    from .survival.torch_fit import TorchEngine
+
+    return TorchEngine(device, memory_mb).fit
