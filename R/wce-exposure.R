@@ -12,6 +12,7 @@ check_exposure_settings <- function(s, clock) {
   s <- check_window_settings(s)
   s$basis <- check_word(s$basis, c("clamped", "WCE"), "basis")
   s$constrained <- constraint_word(constraint_ends(s$constrained))
+  s$shape <- check_shape(s$shape)
   check_basis(s)
   s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
   for (n_lags in s$n_lags) for (n in s$nknots) check_knots(s, n_lags, n)

@@ -3,8 +3,9 @@
 # rows: list of person rows (see wce_design()); terms: list of exposure terms;
 # designs: over the grid, a list over terms of cumulated or integrated bases.
 # Value: what the engine's fit_wce returns, with R's NA for a dropped column.
+# inequalities: over the grid, the matrix A of A beta >= 0, or NULL.
 wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
-                         control = list()) {
+                         control = list(), inequalities = NULL) {
   compute <- switch(engine,
     reference = fit_wce_reference,
     function(...) engine_call("fit_wce", ...)
@@ -13,12 +14,16 @@ wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
     term[intersect(c("subject", "start", "stop", "dose", "cells"),
                    names(term))]
   })
-  result <- compute(
+  extra <- if (!all(vapply(inequalities, is.null, NA))) {
+    list(inequalities = inequalities)
+  }
+  arguments <- list(
     start = rows$start, stop = rows$stop, event = rows$event,
     stratum = rows$stratum, subject = rows$subject, offset = rows$offset,
     weight = rows$weight, x = rows$x, n_subjects = rows$n_subjects,
     terms = terms, designs = designs, ties = ties, control = unclass(control)
   )
+  result <- do.call(compute, c(arguments, extra), quote = TRUE)
   result$fits <- lapply(result$fits, tidy_fit)
   result
 }
@@ -31,13 +36,17 @@ tidy_fit <- function(fit) {
   fit$var <- matrix(fit$var, p, p)
   fit$iterations <- as.integer(fit$iterations)
   fit$infinite <- as.logical(fit$infinite)
+  fit$active <- as.logical(fit$active)
   fit
 }
 
 # The engine that can do what a design asks for.
-# The fast engine has no continuous clock yet.
+# The fast engine has neither a continuous clock nor shapes yet.
 able_engine <- function(engine, design) {
-  if (engine == "reference" || design$clock == "unit") return(engine)
+  free <- vapply(design$terms, function(s) identical(s$shape, "free"), NA)
+  if (engine == "reference" || design$clock == "unit" && all(free)) {
+    return(engine)
+  }
   check_reference_size(design$rows)
   "reference"
 }
@@ -56,7 +65,8 @@ check_reference_size <- function(rows, most = 2e6) {
     x = sprintf(paste("There are %s pairs of a row at risk and an event time;",
                       "the reference engine takes %s."),
                 format_count(pairs), format_count(most)),
-    i = "Only the reference engine has a continuous clock: use whole times.",
+    i = paste("Only the reference engine has a continuous clock and shapes:",
+              "use whole times and `shape = \"free\"`."),
     code = "too_large"
   )
 }

@@ -12,9 +12,9 @@
 #' @param e Either the dose of each row of `data` (a numeric expression in its
 #'   columns, dose per time unit), or one string: a value of the column `drug`
 #'   of `records`.
-#' @param cutoff,nknots,constrained,order,basis,lag_in As in [wce()]; a value
-#'   given here wins over the one given there. With several exposure terms,
-#'   `cutoff` and `nknots` here are one number each.
+#' @param cutoff,nknots,constrained,shape,order,basis,lag_in As in [wce()];
+#'   a value given here wins over the one given there. With several exposure
+#'   terms, `cutoff` and `nknots` here are one number each.
 #' @return Outside a formula, an error.
 #' @seealso [wce()]
 #' @export
@@ -22,7 +22,8 @@
 #' y ~ age + exposure(dose) # the dose is a column of unit rows
 #' y ~ age + exposure("amoxicillin", cutoff = 90) # a drug of the records
 #' y ~ age + exposure("amoxicillin", constrained = c(right = "value"))
-exposure <- function(e, cutoff, nknots, constrained, order, basis, lag_in) {
+exposure <- function(e, cutoff, nknots, constrained, shape, order, basis,
+                     lag_in) {
   abort_input(
     "`exposure()` has a meaning only inside the formula of `wce()`.",
     code = "exposure_outside_formula"

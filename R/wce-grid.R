@@ -37,6 +37,13 @@ grid_axis <- function(terms, name) {
 
 # One term with one cutoff and number of knots.
 term_choice <- function(s, cutoff, nknots) {
+  choice <- place_knots(s, cutoff, nknots)
+  choice$inequality <- shape_matrix(nknots + s$order, s$constrained, s$order,
+                                    s$shape)
+  choice
+}
+
+place_knots <- function(s, cutoff, nknots) {
   n_lags <- cutoff - s$lag_in
   if (s$clock == "continuous") {
     knots <- smooth_knots(n_lags, nknots)
@@ -89,7 +96,10 @@ new_wce <- function(result, design, grid, criterion) {
     name_fit(result$fits[[g]], design, grid[[g]])
   })
   n_events <- design$counts$events
-  df <- vapply(fits, function(f) sum(!is.na(f$coefficients)), 0L)
+  # An inequality that holds with equality takes a coefficient away.
+  df <- vapply(fits, function(f) {
+    sum(!is.na(f$coefficients)) - sum(f$active)
+  }, 0L)
   loglik <- vapply(fits, function(f) f$loglik[2L], 0)
   selection <- data.frame(
     cutoff = grid_column(grid, "cutoff"), nknots = grid_column(grid, "nknots"),
@@ -129,9 +139,9 @@ select_fit <- function(fit, row) {
   chosen <- fit$fits[[row]]
   fit$selection$selected <- seq_along(fit$fits) == row
   fit[c("coefficients", "var", "loglik", "score", "iter", "converged",
-        "infinite")] <-
+        "infinite", "active")] <-
     chosen[c("coefficients", "var", "loglik", "score", "iterations",
-             "converged", "infinite")]
+             "converged", "infinite", "active")]
   fit$n_pairs <- chosen$n_pairs %||% fit$n_pairs
   fit$df <- fit$selection$df[row]
   fit$exposures <- lapply(fit$grid, function(term) {
@@ -160,12 +170,12 @@ describe_term <- function(term, grid, k, covered, n_covariates) {
     # Whether a lag is covered does not depend on the cutoff.
     seen <- if (is.null(term$cells)) covered[seq_along(chosen$lags)] else
       covered_points(chosen$lags - term$lag_in, term$cells, covered)
-    c(chosen[names(chosen) != "table"],
+    c(chosen[setdiff(names(chosen), c("table", "inequality"))],
       list(covered = seen,
            index = before + seq_len(ncol(chosen$basis_matrix))))
   })
   list(label = term$label, lag_in = term$lag_in,
        constrained = term$constrained, order = term$order, basis = term$basis,
-       clock = term$clock,
+       shape = term$shape, clock = term$clock,
        from_records = term$from_records, choices = choices)
 }

@@ -59,8 +59,13 @@ vcov.wce <- function(object, complete = TRUE, ...) {
 #' @importFrom stats logLik
 #' @export
 logLik.wce <- function(object, ...) {
-  structure(object$loglik[2L], df = sum(!is.na(object$coefficients)),
+  structure(object$loglik[2L], df = n_estimated(object),
             nobs = object$nevent, class = "logLik")
+}
+
+# Coefficients less those that an active inequality takes away.
+n_estimated <- function(object) {
+  sum(!is.na(object$coefficients)) - sum(object$active)
 }
 
 #' @rdname wce-methods
@@ -101,8 +106,8 @@ summary.wce <- function(object, level = 0.95, ...) {
   check_level(level)
   keep <- c("call", "formula", "engine", "n_rows", "n_subjects", "nevent",
             "n_pairs", "ties", "criterion", "df", "loglik", "iter", "converged",
-            "infinite", "exposures", "selection", "counts", "meta", "unit",
-            "session")
+            "infinite", "active", "exposures", "selection", "counts", "meta",
+            "unit", "session")
   result <- object[intersect(keep, names(object))]
   result$coefficients <- coefficient_table(object)
   result$level <- level
@@ -124,6 +129,8 @@ coefficient_table <- function(object) {
   se <- sqrt(diag(object$var))
   se[is.na(b)] <- NA
   z <- b / se
+  # Held at zero by the shape: there is nothing to test.
+  z[se == 0] <- NA
   table <- cbind(b, exp(b), se, z, 2 * stats::pnorm(-abs(z)))
   dimnames(table) <- list(names(b), c("coef", "exp(coef)", "se(coef)", "z",
                                       "Pr(>|z|)"))
@@ -219,7 +226,7 @@ tidy.wce <- function(x, conf.int = FALSE, conf.level = 0.95,
 #' @exportS3Method generics::glance
 glance.wce <- function(x, ...) {
   statistic <- 2 * diff(x$loglik)
-  df <- sum(!is.na(x$coefficients))
+  df <- n_estimated(x)
   selected <- which(x$selection$selected)[1L]
   data.frame(
     n = x$n_rows, n_subjects = x$n_subjects, nevent = x$nevent,

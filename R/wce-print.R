@@ -117,7 +117,7 @@ print_exposure <- function(exposure, unit) {
     format_count(exposure$cutoff), " ", plural_unit(unit), ", ",
     if (identical(exposure$clock, "continuous")) "continuous time, ",
     describe_order(exposure$order), count_of(knots, "interior knot"), where,
-    ", ", describe_constraint(exposure),
+    ", ", describe_constraint(exposure), describe_shape(exposure$shape),
     if (identical(exposure$basis, "WCE")) ", basis of the WCE package"
   )
 }
@@ -211,6 +211,11 @@ print_warnings <- function(x) {
   if (isFALSE(x$converged)) {
     cat_wrapped("Warning: the fit did not converge in ",
                 count_of(x$iter, "iteration"), ".")
+  }
+  if (any(x$active)) {
+    cat_wrapped("The shape holds back the fit: ",
+                count_of(sum(x$active), "inequality", "inequalities"),
+                " of ", length(x$active), " active.")
   }
   if (any(x$infinite)) {
     labels <- names(x$coefficients) %||% rownames(x$coefficients)

@@ -10,7 +10,8 @@
 
 fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
                               weight, x, n_subjects, terms, designs,
-                              ties = "efron", control = list()) {
+                              ties = "efron", control = list(),
+                              inequalities = NULL) {
   risk <- reference_risk_sets(start, stop, event, stratum)
   smooth <- length(terms) > 0L && is.list(designs[[1L]][[1L]])
   past <- if (smooth) {
@@ -18,13 +19,17 @@ fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
   } else {
     reference_daily_past(risk, subject, n_subjects, terms, designs)
   }
-  fits <- lapply(designs, function(design) {
+  fits <- lapply(seq_along(designs), function(d) {
+    design <- designs[[d]]
     columns <- lapply(seq_along(terms), function(k) {
       past$features(k, design[[k]])
     })
     z <- cbind(x[risk$row, , drop = FALSE], do.call(cbind, columns))
-    fit <- reference_coxph(risk, z, offset[risk$row], weight[risk$row], ties,
-                           control)
+    a <- inequalities[[d]]
+    maximise <- if (is.null(a)) reference_coxph else {
+      function(...) reference_shaped(..., a)
+    }
+    fit <- maximise(risk, z, offset[risk$row], weight[risk$row], ties, control)
     c(fit, n_pairs = as.numeric(sum(past$exposed(design))))
   })
   exposed <- past$exposed(NULL)
@@ -175,24 +180,38 @@ reference_coxph <- function(risk, x, offset, weight, ties, control) {
   )
 }
 
-# Gradient of the partial log-likelihood, written out set by set.
+# Gradient of the partial log-likelihood.
 reference_score <- function(risk, x, coefficients, offset, weight, ties) {
-  used <- !is.nan(coefficients)
-  eta <- drop(x[, used, drop = FALSE] %*% coefficients[used]) + offset
+  coefficients[is.nan(coefficients)] <- 0
+  reference_derivatives(risk, x, coefficients, offset, weight, ties)$score
+}
+
+# Partial log-likelihood, its gradient and the information (minus the second
+# derivative), written out set by set.
+reference_derivatives <- function(risk, x, beta, offset, weight, ties) {
+  eta <- drop(x %*% beta) + offset
+  loglik <- 0
   score <- numeric(ncol(x))
+  info <- matrix(0, ncol(x), ncol(x))
   for (pairs in split(seq_along(eta), risk$set)) {
     z <- x[pairs, , drop = FALSE]
-    r <- weight[pairs] * exp(eta[pairs] - max(eta[pairs]))
+    shift <- max(eta[pairs])
+    r <- weight[pairs] * exp(eta[pairs] - shift)
     dead <- risk$event[pairs] == 1
     n_dead <- sum(dead)
+    w <- weight[pairs][dead]
     left_out <- if (ties == "efron") (seq_len(n_dead) - 1) / n_dead else
       numeric(n_dead)
-    score <- score + colSums(weight[pairs][dead] * z[dead, , drop = FALSE])
+    loglik <- loglik + sum(w * (eta[pairs][dead] - shift))
+    score <- score + colSums(w * z[dead, , drop = FALSE])
     for (f in left_out) {
       r_f <- r * (1 - f * dead)
-      score <- score -
-        mean(weight[pairs][dead]) * colSums(r_f * z) / sum(r_f)
+      centre <- colSums(r_f * z) / sum(r_f)
+      loglik <- loglik - mean(w) * log(sum(r_f))
+      score <- score - mean(w) * centre
+      info <- info + mean(w) *
+        (crossprod(z, r_f * z) / sum(r_f) - tcrossprod(centre))
     }
   }
-  score
+  list(loglik = loglik, score = score, info = info)
 }

@@ -23,6 +23,18 @@
 #' times the integral of \eqn{w} from \eqn{t - e} to \eqn{t - s}, as far as that
 #' lies in the window. Knots are then at equal distances.
 #'
+#' @section Shapes:
+#' A `shape` is imposed on the B-spline coefficients: non-negative coefficients
+#' make a non-negative curve, falling coefficients a falling one. For orders 1
+#' and 2 that is the same; for smoother splines it excludes a few curves, the
+#' fewer the more knots there are. Where the data pull against the shape, some
+#' of the inequalities hold with equality (`$active`): `df` is then the number
+#' of coefficients less theirs, and standard errors are those of the
+#' coefficients that may still move. Both take for granted which inequalities
+#' are active, which the data have told: intervals are too short, and the
+#' likelihood ratio has no chi-squared distribution there. Resample the patients
+#' if it matters.
+#'
 #' @section Covariates:
 #' With unit rows, neighbouring rows that differ in nothing the model sees are
 #' joined before the covariates are evaluated. Terms that look at the whole
@@ -62,6 +74,10 @@
 #'   `"left"`: at lag 1; `"both"`. Or end by end, as `c(right = "value", left =
 #'   "slope")`: `"value"` is a zero value with a free slope, `"slope"` zero
 #'   value and slope.
+#' @param shape `"free"`, or what the weight function must be all along:
+#'   `"nonnegative"` or `"nonpositive"`, `"decreasing"` or `"increasing"` with
+#'   the lag, or one of each pair, as `c("nonnegative", "decreasing")`. See
+#'   Shapes.
 #' @param order Order of the spline: 4 is cubic, 3 quadratic, 2 linear; 1 is a
 #'   step function, whose pieces begin at the first lag and at the knots. A fit
 #'   has `nknots + order` coefficients per exposure, less one for each zero
@@ -106,7 +122,8 @@
 #' )
 #' fit
 wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
-                constrained = FALSE, order = 4, basis = "clamped", lag_in = 0,
+                constrained = FALSE, shape = "free", order = 4,
+                basis = "clamped", lag_in = 0,
                 weights = NULL, criterion = "bic", ties = "efron",
                 clock = "auto", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
@@ -120,7 +137,8 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   parts <- split_formula(formula)
   check_table(data, "data")
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
-                   constrained = constrained, order = order, basis = basis)
+                   constrained = constrained, shape = shape, order = order,
+                   basis = basis)
   design <- wce_design(parts, data, id_column(rlang::enquo(id), names(data)),
                        records, defaults, rlang::enquo(weights), clock)
   grid <- wce_grid(design)
@@ -129,7 +147,8 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   engine <- able_engine(choose_engine(engine), design)
   result <- wce_fit_impl(design$rows, design$terms,
                          lapply(grid, function(g) lapply(g, `[[`, "table")),
-                         ties, engine, control)
+                         ties, engine, control,
+                         lapply(grid, design_inequalities, ncol(design$rows$x)))
   fit <- new_wce(result, design, grid, criterion)
   # The environment of a formula holds whatever its writer had at hand.
   environment(formula) <- globalenv()

@@ -44,7 +44,7 @@ floors <- list(
   "^engine-" = 1L,
   "^(claims|simulate|unit-rows)" = 2L,
   "^wce-(basis|check|clock|constraint|covariates|design|exposure|formula)" = 2L,
-  "^wce-(profile|reference)" = 2L,
+  "^wce-(profile|reference|shape)" = 2L,
   "^wce-(bands|fit|grid|warn)" = 3L,
   "^wce$" = 4L,
   "^wce-(effects|methods|plot|print|select)" = 5L,
