@@ -156,7 +156,7 @@ test_that("compiled files go to the cache, never into the package", {
     VIGITENSOR_CACHE_DIR = cache, PYTHONDONTWRITEBYTECODE = NA
   ))
   expect_true(fresh$value)
-  compiled <- list.files(cache, pattern = "api.*[.]pyc$", recursive = TRUE)
+  compiled <- list.files(cache, pattern = "^api[.].*pyc$", recursive = TRUE)
   expect_length(compiled, 1L)
   inside <- list.files(engine_path(), pattern = "pyc|__pycache__",
                        recursive = TRUE, include.dirs = TRUE)
