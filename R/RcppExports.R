@@ -29,8 +29,8 @@ scan_records <- function(subject, start, stop, entry, exit, cutoff, ord) {
     .Call(`_vigitensor_scan_records`, subject, start, stop, entry, exit, cutoff, ord)
 }
 
-simulate_cohort_cpp <- function(n, days, seed, spells, users, cum, cum_hazard, beta_sex, beta_age, late_entry, dropout) {
-    .Call(`_vigitensor_simulate_cohort_cpp`, n, days, seed, spells, users, cum, cum_hazard, beta_sex, beta_age, late_entry, dropout)
+simulate_cohort_cpp <- function(n, days, seed, spells, people, confounding, users, cum, cum_hazard) {
+    .Call(`_vigitensor_simulate_cohort_cpp`, n, days, seed, spells, people, confounding, users, cum, cum_hazard)
 }
 
 splitmix64_cpp <- function(state, n) {

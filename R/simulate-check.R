@@ -90,3 +90,63 @@ check_sim_doses <- function(x) {
   }
   as.numeric(x)
 }
+
+check_sim_word <- function(x, known, arg) {
+  if (identical(x, known)) return(known[1L])
+  if (!rlang::is_string(x) || !x %in% known) {
+    stop_sim_argument(paste0("\"", known, "\"", collapse = " or "), x, arg)
+  }
+  x
+}
+
+check_sim_flag <- function(x, arg) {
+  if (!rlang::is_bool(x)) stop_sim_argument("TRUE or FALSE", x, arg)
+}
+
+# NULL, one number of lags, or one per drug.
+check_sim_cutoff <- function(x, n_drugs, most_days) {
+  if (is.null(x)) return(invisible())
+  ok <- are_numbers(x, 1, most_days, size = c(1L, n_drugs))
+  if (!ok || any(x != round(x))) {
+    stop_sim_argument("one whole number of days, or one for each drug", x,
+                      "cutoff")
+  }
+}
+
+# Factors of the baseline hazard, named by stratum.
+check_sim_strata <- function(x) {
+  if (are_numbers(x, low = 1, high = 1e4, size = 1L) && is.null(names(x)) &&
+        x == round(x)) {
+    factors <- if (x == 1) 1 else 2^seq(-1, 1, length.out = x)
+    return(stats::setNames(factors, seq_len(x)))
+  }
+  if (!are_numbers(x) || any(x <= 0) || !are_names(names(x))) {
+    stop_sim_argument(
+      "one whole number of strata, or positive numbers named by stratum", x,
+      "strata"
+    )
+  }
+  x
+}
+
+check_sim_shape <- function(x, n_strata) {
+  if (!are_numbers(x, size = c(1L, n_strata)) || any(x <= 0)) {
+    stop_sim_argument("one number above 0, or one for each stratum", x,
+                      "shape")
+  }
+}
+
+# Numbers with the given names; one number without a name serves for all.
+check_sim_named <- function(x, arg, names, low = -Inf) {
+  if (is.null(names(x)) && length(x) == 1L) {
+    x <- stats::setNames(rep(x, length(names)), names)
+  }
+  if (!are_numbers(x, low) || length(x) != length(names) ||
+        !setequal(names(x), names)) {
+    stop_sim_argument(
+      paste0("one number, or numbers named ", paste(names, collapse = " and "),
+             if (is.finite(low)) sprintf(", of at least %g", low)), x, arg
+    )
+  }
+  x[names]
+}

@@ -1,6 +1,6 @@
 # simulate_wce(): cohorts with dispensing records and a known truth. The people
-# are drawn in src/simulate.cpp; here the arguments are checked, the tables of
-# cumulated weights and hazards made, and the result put together.
+# are drawn in src/simulate.cpp; here the arguments are checked. The result is
+# put together in simulate-result.R.
 
 #' Simulate a cohort with dispensing records and a known effect
 #'
@@ -14,6 +14,8 @@
 #' \deqn{h(t) = h_0(t) \exp\{\beta_{sex}\, sex + \beta_{age} (age - 55) +
 #'   \sum_d \log HR_d \; WCE_d(t)\}}{h(t) = h0(t) exp(b_sex sex + b_age
 #'   (age - 55) + sum over drugs of log_hr WCE(t))}
+#'
+#' (times the factors of stratum, severity and frailty, where these are used)
 #'
 #' and an event happens with probability `1 - exp(-h(t))`. `WCE(t)` is the sum
 #' of past daily doses times the weight of their lag; lag 1 is the day that
@@ -38,20 +40,40 @@
 #' records that start at or after the end of follow-up are not kept; those that
 #' start before entry are.
 #'
+#' @section The published design:
+#' `design = "sylvestre"` sets what Sylvestre and Abrahamowicz (2009) used,
+#' for all arguments that are not given: 500 new users over 365 days, treated
+#' from day 0 in `"sylvestre"` spells, a log hazard ratio of log(4), no other
+#' covariate, and censoring drawn evenly from twice the study (`dropout = 0.5`).
+#' They matched event times to people by a permutation algorithm; here the
+#' hazard itself is simulated, constant at baseline and such that about 250 of
+#' 500 people have the event, whichever of the six scenarios is used.
+#'
+#' @section Confounding:
+#' With `confounding`, every person's disease is `severe` on some days and calm
+#' on others: lengths are geometric with the means in `severity`, from a
+#' process that has gone on for ever. A severe day multiplies the hazard of
+#' that day, and the clock that waits for the next spell of treatment (of any
+#' drug) runs faster in severe time; a first spell is likelier on a severe day
+#' in the same proportion. Packs and doses do not depend on severity, and no
+#' drug changes it. So a model with `severe` as a time-varying covariate is
+#' right, one without it is confounded.
+#'
 #' @section Random numbers:
 #' Each person's numbers depend only on `seed` and on the person's number, so
 #' person 17 is the same whatever `n` is, and one drug more leaves the others
 #' as they were. R's own random numbers are neither used nor changed.
 #'
-#' @param n Number of people, at least 1.
+#' @param n Number of people, at least 1. With `design = "sylvestre"` 500.
 #' @param days Length of the study in days, at least 1.
 #' @param weights Weight function: the name of one of the six scenarios of
 #'   [scenario_weights()], a function of the lag in days (vectorised; called
 #'   with `1:cutoff`), or a numeric vector (the weights of lags 1, 2, ...). A
 #'   list gives one for each drug. Functions and vectors are used as they are;
 #'   scenarios have area 1 over 180 days.
-#' @param cutoff Number of lags with a weight, in days. By default the length
-#'   of a numeric `weights`, 240 for `"hat"`, 180 otherwise.
+#' @param cutoff Number of lags with a weight, in days; one number, or one for
+#'   each drug. By default the length of a numeric `weights`, 240 for `"hat"`,
+#'   180 otherwise.
 #' @param log_hr Effect: log hazard ratio per unit of weighted cumulative
 #'   exposure. A named vector simulates several drugs, used independently; a
 #'   drug with 0 has no effect. Without a name the drug is called `"drug"`.
@@ -71,7 +93,7 @@
 #'   `sex = 0` and age 55 without exposure.
 #' @param shape Weibull shape of the baseline hazard: 1 (constant), above 1
 #'   (rising) or below (falling). The cumulative baseline hazard on day `t` is
-#'   `hazard * days * (t / days)^shape`.
+#'   `hazard * days * (t / days)^shape`. One number, or one for each stratum.
 #' @param covariates Log hazard ratios of `sex` (1 against 0) and `age` (per
 #'   year), a named vector; those not named have no effect.
 #' @param late_entry Share of people who enter late, on a day drawn evenly from
@@ -80,19 +102,36 @@
 #' @param dropout Share of people whose follow-up would end early, on a day
 #'   drawn evenly from entry + 1 to `days`, without an event. The default gives
 #'   a mean follow-up of about three quarters of the study.
+#' @param strata Strata with baseline hazards of their own, to which people
+#'   belong with equal chance: positive numbers, the factors of `hazard`, named
+#'   by stratum; or one whole number, how many (factors evenly from 1/2 to 2 on
+#'   the log scale). 1: no strata.
+#' @param recurrent If `TRUE`, people stay at risk after an event, and have a
+#'   row (entry, exit] for every event and one for the rest.
+#' @param frailty Variance of a gamma distributed factor with mean 1 of each
+#'   person's hazard, which is in no column. 0: none.
+#' @param confounding Log ratios, `c(prescribing = , hazard = )`, of severe
+#'   against calm time, or one number for both. 0: none. See Confounding.
+#' @param severity Mean lengths in days, at least 1, `c(calm = , severe = )`.
+#' @param design `"claims"`, or `"sylvestre"` for the published design, see
+#'   below.
 #' @param seed A whole number. The same seed gives the same data.
 #'
 #' @return An object of class `"wce_simulation"`, a list of
 #' * `people`: data frame with one row per person, columns `person_id` (1 to
 #'   `n`), `entry` and `exit` (days, whole: at risk on (entry, exit]), `event`
-#'   (0 or 1), `sex`, `age` (years);
+#'   (0 or 1), `sex`, `age` (years), and where they are used `stratum` (factor)
+#'   and `severe` (0 or 1). With `recurrent` or `confounding` a person has
+#'   several rows, in order of time, cut at events and where `severe` changes;
 #' * `records`: data frame with one row per record, columns `person_id`,
 #'   `drug`, `start` and `stop` (days, (start, stop]), `dose` (per day), in
 #'   order of person, drug and start;
 #' * `truth`: list of `weights` (data frame: `drug`, `lag`, `weight`, and
 #'   `log_hr`, the weight times the drug's effect, which is what
 #'   [weight_function()] estimates), `log_hr`, `covariates`, `cutoff`, `seed`,
-#'   and `settings` (all arguments as used);
+#'   `formulas` (for [wce()]: `right`, with all that the hazard depends on but
+#'   frailty; with confounding also `biased`, without `severe`), and `settings`
+#'   (all arguments as used);
 #' * `counts`: number of `people`, `events`, `person_days` at risk,
 #'   `window_days` (of these, the days with a record inside the window), `users`
 #'   (people with a record) and `records`.
@@ -116,6 +155,14 @@
 #'   weights = function(lag) ifelse(lag <= 30, 1 / 30, 0), cutoff = 90
 #' )
 #' sim$counts
+#'
+#' # Severity of disease as a confounder: the models to compare
+#' sim <- simulate_wce(n = 500, confounding = log(3), seed = 2)
+#' head(sim$people)
+#' sim$truth$formulas
+#'
+#' # The published simulation study
+#' simulate_wce(weights = "hat", design = "sylvestre")
 simulate_wce <- function(n = 1000, days = 365, weights = "exponential",
                          cutoff = NULL, log_hr = c(drug = log(2)),
                          spells = c("claims", "sylvestre"), users = NULL,
@@ -123,46 +170,73 @@ simulate_wce <- function(n = 1000, days = 365, weights = "exponential",
                          refill = c(-3, 7), gap = 60,
                          doses = seq(0.5, 3, by = 0.5), hazard = 1e-3,
                          shape = 1, covariates = c(sex = 0.5, age = 0.02),
-                         late_entry = 0, dropout = 0.5, seed = 1) {
-  most_days <- 1e6
-  check_sim_number(n, "n", low = 1, high = .Machine$integer.max, whole = TRUE)
-  check_sim_number(days, "days", low = 1, high = most_days, whole = TRUE)
-  if (!is.null(cutoff)) {
-    check_sim_number(cutoff, "cutoff", low = 1, high = most_days, whole = TRUE)
+                         late_entry = 0, dropout = 0.5, strata = 1,
+                         recurrent = FALSE, frailty = 0, confounding = 0,
+                         severity = c(calm = 90, severe = 30),
+                         design = c("claims", "sylvestre"), seed = 1) {
+  design <- check_sim_word(design, c("claims", "sylvestre"), "design")
+  settings <- mget(setdiff(names(formals()), "design"))
+  if (design == "sylvestre") {
+    published <- sylvestre_arguments(weights)
+    given <- names(match.call())[-1L]
+    published <- published[setdiff(names(published), given)]
+    settings[names(published)] <- published
   }
-  spells <- check_sim_spells(spells)
-  claims <- spells == "claims"
-  log_hr <- check_sim_log_hr(log_hr)
-  users <- check_sim_users(users %||% if (claims) 0.3 else 1, length(log_hr))
-  first_day <- first_day %||% if (claims) c(0, days - 1) else c(0, 0)
-  check_sim_range(first_day, "first_day", -most_days, days - 1)
-  check_sim_number(supply, "supply", low = 1, high = most_days, whole = TRUE)
-  check_sim_number(packs, "packs", low = 1)
-  check_sim_range(refill, "refill", 1 - supply, most_days)
-  check_sim_number(gap, "gap", low = 1)
-  check_sim_number(hazard, "hazard", low = 0, open_low = TRUE)
-  check_sim_number(shape, "shape", low = 0, open_low = TRUE)
-  check_sim_number(late_entry, "late_entry", low = 0, high = 1)
-  check_sim_number(dropout, "dropout", low = 0, high = 1)
-  check_sim_number(seed, "seed", low = -2^53, high = 2^53, whole = TRUE)
-  settings <- list(
-    n = n, days = days, weights = weights, cutoff = cutoff, log_hr = log_hr,
-    spells = spells, users = users, first_day = first_day, supply = supply,
-    packs = packs, refill = refill, gap = gap, doses = check_sim_doses(doses),
-    hazard = hazard, shape = shape,
-    covariates = check_sim_covariates(covariates), late_entry = late_entry,
-    dropout = dropout, seed = seed
-  )
-  new_wce_simulation(settings, weights_by_drug(weights, cutoff, names(log_hr)))
+  settings <- check_sim_settings(settings)
+  weights <- weights_by_drug(settings$weights, settings$cutoff,
+                             names(settings$log_hr))
+  new_wce_simulation(settings, weights)
 }
 
-check_sim_spells <- function(spells) {
-  known <- c("claims", "sylvestre")
-  if (identical(spells, known)) return("claims")
-  if (!is.character(spells) || length(spells) != 1L || !spells %in% known) {
-    stop_sim_argument("\"claims\" or \"sylvestre\"", spells, "spells")
-  }
-  spells
+# The arguments as used: checked, with defaults that depend on other arguments.
+check_sim_settings <- function(settings) {
+  most_days <- 1e6
+  used <- settings
+  number <- function(arg, ...) check_sim_number(settings[[arg]], arg, ...)
+  number("n", low = 1, high = .Machine$integer.max, whole = TRUE)
+  number("days", low = 1, high = most_days, whole = TRUE)
+  used$spells <- check_sim_word(settings$spells, c("claims", "sylvestre"),
+                                "spells")
+  claims <- used$spells == "claims"
+  used$log_hr <- check_sim_log_hr(settings$log_hr)
+  n_drugs <- length(used$log_hr)
+  check_sim_cutoff(settings$cutoff, n_drugs, most_days)
+  used$users <- check_sim_users(settings$users %||% if (claims) 0.3 else 1,
+                                n_drugs)
+  used$first_day <- settings$first_day %||%
+    if (claims) c(0, settings$days - 1) else c(0, 0)
+  check_sim_range(used$first_day, "first_day", -most_days, settings$days - 1)
+  number("supply", low = 1, high = most_days, whole = TRUE)
+  number("packs", low = 1)
+  check_sim_range(settings$refill, "refill", 1 - settings$supply, most_days)
+  number("gap", low = 1)
+  used$doses <- check_sim_doses(settings$doses)
+  number("hazard", low = 0, open_low = TRUE)
+  used$strata <- check_sim_strata(settings$strata)
+  check_sim_shape(settings$shape, length(used$strata))
+  used$covariates <- check_sim_covariates(settings$covariates)
+  number("late_entry", low = 0, high = 1)
+  number("dropout", low = 0, high = 1)
+  check_sim_flag(settings$recurrent, "recurrent")
+  number("frailty", low = 0)
+  used$confounding <- check_sim_named(settings$confounding, "confounding",
+                                      c("prescribing", "hazard"))
+  used$severity <- check_sim_named(settings$severity, "severity",
+                                   c("calm", "severe"), low = 1)
+  number("seed", low = -2^53, high = 2^53, whole = TRUE)
+  used
+}
+
+# What "sylvestre" means for arguments that are not given. The hazards give
+# events to half of the people: made by bench/calibration/hazards.R.
+sylvestre_arguments <- function(weights) {
+  hazards <- c(exponential = 8.36e-4, bilinear = 5.96e-4, early_peak = 6.38e-4,
+               inverted_u = 8.74e-4, constant = 1.04e-3, hat = 9.12e-4)
+  if (is.list(weights) && length(weights)) weights <- weights[[1L]]
+  known <- rlang::is_string(weights) && weights %in% names(hazards)
+  list(n = 500, log_hr = c(drug = log(4)), spells = "sylvestre",
+       covariates = numeric(),
+       hazard = hazards[[if (known) weights else "exponential"]])
 }
 
 # A list of weight vectors, one per drug.
@@ -184,74 +258,6 @@ weights_by_drug <- function(weights, cutoff, drugs) {
     abort_input("The names of `weights` must be the names of `log_hr`.",
                 code = "simulation", arg = "weights")
   }
-  lapply(weights[drugs], resolve_weights, cutoff = cutoff)
-}
-
-new_wce_simulation <- function(settings, weights) {
-  drugs <- names(settings$log_hr)
-  cum <- Map(function(w, log_hr) log_hr * c(0, cumsum(w)), weights,
-             settings$log_hr)
-  days <- settings$days
-  cum_hazard <- settings$hazard * days * (0:days / days)^settings$shape
-  out <- simulate_cohort_cpp(
-    settings$n, days, settings$seed,
-    list(claims = settings$spells == "claims", first_day = settings$first_day,
-         supply = settings$supply, packs = settings$packs,
-         refill = settings$refill, gap = settings$gap, doses = settings$doses),
-    settings$users, unname(cum), cum_hazard, settings$covariates[["sex"]],
-    settings$covariates[["age"]], settings$late_entry, settings$dropout
-  )
-  people <- data.frame(
-    person_id = seq_len(settings$n), entry = out$entry, exit = out$exit,
-    event = out$event, sex = out$sex, age = out$age
-  )
-  records <- data.frame(
-    person_id = out$person, drug = drugs[out$drug], start = out$start,
-    stop = out$stop, dose = out$dose
-  )
-  n_lags <- lengths(weights)
-  truth <- list(
-    weights = data.frame(
-      drug = rep(drugs, n_lags), lag = sequence(n_lags),
-      weight = unlist(weights, use.names = FALSE),
-      log_hr = unlist(Map(`*`, weights, settings$log_hr), use.names = FALSE)
-    ),
-    log_hr = settings$log_hr, covariates = settings$covariates,
-    cutoff = max(n_lags), seed = settings$seed, settings = settings
-  )
-  counts <- list(
-    people = nrow(people), events = sum(people$event),
-    person_days = sum(as.numeric(people$exit) - people$entry),
-    window_days = out$window_days, users = length(unique(out$person)),
-    records = nrow(records)
-  )
-  structure(list(people = people, records = records, truth = truth,
-                 counts = counts), class = "wce_simulation")
-}
-
-#' @param x A simulation.
-#' @param ... Not used.
-#' @return `print()` returns its argument, invisibly.
-#' @rdname simulate_wce
-#' @export
-print.wce_simulation <- function(x, ...) {
-  counts <- x$counts
-  settings <- x$truth$settings
-  cat("Simulated cohort: ", count_of(counts$people, "person", "people"), ", ",
-      count_of(counts$events, "event"), ", ",
-      count_of(counts$person_days, "person-day"), " of a study of ",
-      count_of(settings$days, "day"), "\n", sep = "")
-  cat("Records: ", format_count(counts$records), " of ",
-      count_of(length(x$truth$log_hr), "drug"), ", ",
-      count_of(counts$users, "user"), "; ",
-      sprintf("%.1f%%", 100 * counts$window_days / counts$person_days),
-      " of person-days have a record within the cutoff\n", sep = "")
-  effects <- paste0(names(x$truth$log_hr), " ",
-                    format(exp(x$truth$log_hr), digits = 3, trim = TRUE))
-  cat_wrapped("Truth: hazard ratio per unit of weighted cumulative exposure: ",
-              paste(effects, collapse = ", "), "; cutoff ",
-              count_of(x$truth$cutoff, "day"), "; seed ",
-              format_count(x$truth$seed))
-  cat("Next: `$people` and `$records`, or `unit_rows()` of this object\n")
-  invisible(x)
+  cutoff <- if (is.null(cutoff)) list(NULL) else as.list(cutoff)
+  Map(resolve_weights, weights[drugs], cutoff)
 }

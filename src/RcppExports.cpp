@@ -115,8 +115,8 @@ BEGIN_RCPP
 END_RCPP
 }
 // simulate_cohort_cpp
-Rcpp::List simulate_cohort_cpp(int n, int days, double seed, const Rcpp::List& spells, const std::vector<double>& users, const Rcpp::List& cum, const std::vector<double>& cum_hazard, double beta_sex, double beta_age, double late_entry, double dropout);
-RcppExport SEXP _vigitensor_simulate_cohort_cpp(SEXP nSEXP, SEXP daysSEXP, SEXP seedSEXP, SEXP spellsSEXP, SEXP usersSEXP, SEXP cumSEXP, SEXP cum_hazardSEXP, SEXP beta_sexSEXP, SEXP beta_ageSEXP, SEXP late_entrySEXP, SEXP dropoutSEXP) {
+Rcpp::List simulate_cohort_cpp(int n, int days, double seed, const Rcpp::List& spells, const Rcpp::List& people, const Rcpp::List& confounding, const std::vector<double>& users, const Rcpp::List& cum, const Rcpp::List& cum_hazard);
+RcppExport SEXP _vigitensor_simulate_cohort_cpp(SEXP nSEXP, SEXP daysSEXP, SEXP seedSEXP, SEXP spellsSEXP, SEXP peopleSEXP, SEXP confoundingSEXP, SEXP usersSEXP, SEXP cumSEXP, SEXP cum_hazardSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
     Rcpp::RNGScope rcpp_rngScope_gen;
@@ -124,14 +124,12 @@ BEGIN_RCPP
     Rcpp::traits::input_parameter< int >::type days(daysSEXP);
     Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
     Rcpp::traits::input_parameter< const Rcpp::List& >::type spells(spellsSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::List& >::type people(peopleSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::List& >::type confounding(confoundingSEXP);
     Rcpp::traits::input_parameter< const std::vector<double>& >::type users(usersSEXP);
     Rcpp::traits::input_parameter< const Rcpp::List& >::type cum(cumSEXP);
-    Rcpp::traits::input_parameter< const std::vector<double>& >::type cum_hazard(cum_hazardSEXP);
-    Rcpp::traits::input_parameter< double >::type beta_sex(beta_sexSEXP);
-    Rcpp::traits::input_parameter< double >::type beta_age(beta_ageSEXP);
-    Rcpp::traits::input_parameter< double >::type late_entry(late_entrySEXP);
-    Rcpp::traits::input_parameter< double >::type dropout(dropoutSEXP);
-    rcpp_result_gen = Rcpp::wrap(simulate_cohort_cpp(n, days, seed, spells, users, cum, cum_hazard, beta_sex, beta_age, late_entry, dropout));
+    Rcpp::traits::input_parameter< const Rcpp::List& >::type cum_hazard(cum_hazardSEXP);
+    rcpp_result_gen = Rcpp::wrap(simulate_cohort_cpp(n, days, seed, spells, people, confounding, users, cum, cum_hazard));
     return rcpp_result_gen;
 END_RCPP
 }
@@ -156,7 +154,7 @@ static const R_CallMethodDef CallEntries[] = {
     {"_vigitensor_join_rows", (DL_FUNC) &_vigitensor_join_rows, 6},
     {"_vigitensor_join_doses", (DL_FUNC) &_vigitensor_join_doses, 5},
     {"_vigitensor_scan_records", (DL_FUNC) &_vigitensor_scan_records, 7},
-    {"_vigitensor_simulate_cohort_cpp", (DL_FUNC) &_vigitensor_simulate_cohort_cpp, 11},
+    {"_vigitensor_simulate_cohort_cpp", (DL_FUNC) &_vigitensor_simulate_cohort_cpp, 9},
     {"_vigitensor_splitmix64_cpp", (DL_FUNC) &_vigitensor_splitmix64_cpp, 2},
     {NULL, NULL, 0}
 };

@@ -62,6 +62,27 @@ class SplitMix64 {
     return extra < 1e9 ? 1 + static_cast<int>(extra) : 1000000000;
   }
 
+  // Gamma with the given shape > 0 and scale 1 (Marsaglia and Tsang 2000, "A
+  // simple method for generating gamma variables", ACM TOMS 26): a proposal
+  // is a cubed normal, refused now and then. Below shape 1 the power of one
+  // more uniform number brings a shape above 1 down.
+  double Gamma(double shape) {
+    if (shape < 1.0) {
+      const double power = std::log(Uniform()) / shape;
+      return Gamma(shape + 1.0) * std::exp(power);
+    }
+    const double d = shape - 1.0 / 3.0;
+    const double c = 1.0 / std::sqrt(9.0 * d);
+    for (;;) {
+      const double x = Normal();
+      const double cube_root = 1.0 + c * x;
+      if (cube_root <= 0.0) continue;
+      const double v = cube_root * cube_root * cube_root;
+      const double bound = 0.5 * x * x + d - d * v + d * std::log(v);
+      if (std::log(Uniform()) < bound) return d * v;
+    }
+  }
+
  private:
   static constexpr std::uint64_t kGamma = 0x9E3779B97F4A7C15ULL;
 
