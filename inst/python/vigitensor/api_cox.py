@@ -13,12 +13,14 @@ import numpy as np
 
 from . import cache, checks
 from ._typing import Floats
+from .backends import cox_evaluator
 from .errors import EngineError
 from .pool import run_slices
 from .survival import cox_residuals as _residuals
 from .survival.cox import fit_cox as _fit
 from .survival.cox_concordance import concordance as _concordance
 from .survival.cox_index import slices_of
+from .survival.cox_many import CoxMany
 from .survival.cox_rows import CoxRows
 from .survival.newton import Control
 
@@ -39,6 +41,9 @@ def fit_cox(
     penalty: Any = None,
     control: Mapping[str, Any] | None = None,
     nocenter: Any = (-1.0, 0.0, 1.0),
+    engine: str = "cpu",
+    device: str | None = None,
+    memory_mb: float | None = None,
 ) -> dict[str, Any]:
     """Fit a Cox model to rows (start, stop] with real-valued times.
 
@@ -66,6 +71,10 @@ def fit_cox(
         ``max_halving``.
     nocenter : array, optional
         A column with these values alone has mean 0 in ``means``, as in coxph.
+    engine : {"cpu", "torch"}
+        torch finds the optimum; linear predictors and residuals are the CPU's.
+    device, memory_mb : optional
+        As in :func:`vigitensor.api.fit_wce`.
 
     Returns
     -------
@@ -84,7 +93,7 @@ def fit_cox(
         Codes ``bad_shape``, ``bad_type``, ``not_finite``, ``bad_code``,
         ``bad_interval``, ``bad_weight``, ``bad_event``, ``bad_ties``,
         ``bad_penalty``, ``bad_control``, ``exact_weights``, ``no_event``,
-        ``overflow``.
+        ``overflow``; ``exact_torch`` and, with torch, those of ``fit_wce``.
 
     Notes
     -----
@@ -94,13 +103,7 @@ def fit_cox(
     rows = cox_rows(start, stop, event, stratum, offset, weight, x)
     q = rows.x.shape[1]
     ties = checks.word(ties, "ties", _TIES)
-    if ties == "exact" and np.any(rows.weight != 1):
-        raise EngineError(
-            "Case weights are not possible with exact ties; use Efron's or "
-            "Breslow's method.",
-            code="exact_weights",
-            arg="weight",
-        )
+    _no_exact_weights(ties, rows)
     begin = np.zeros(q) if init is None else checks.vector(init, "init", q)
     theta = np.zeros(q) if penalty is None else checks.vector(penalty, "penalty", q)
     if np.any(theta < 0):
@@ -110,7 +113,14 @@ def fit_cox(
     settings = _control(control)
     cache.warm_up()
     means = centring(rows, start is None and penalty is None, nocenter)
-    fit = _fit(rows, ties, begin, theta, settings, means)
+    evaluator = cox_evaluator(engine, device, memory_mb)
+    if ties == "exact" and evaluator is not None:
+        raise EngineError(
+            'Exact ties are computed by engine "cpu" only.',
+            code="exact_torch",
+            arg="engine",
+        )
+    fit = _fit(rows, ties, begin, theta, settings, means, evaluator)
     found = fit.solution
     result = {
         "coefficients": fit.coefficients,
@@ -375,6 +385,112 @@ def cox_concordance(
         "var": found.var,
         "dfbeta": found.dfbeta,
     }
+
+
+def fit_cox_many(
+    start: Any,
+    stop: Any,
+    event: Any,
+    stratum: Any,
+    offset: Any,
+    weight: Any,
+    x: Any,
+    cluster: Any,
+    counts: Any,
+    ties: str = "efron",
+    coefficients: Any = None,
+    control: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fit the same Cox model with many sets of weights: a bootstrap.
+
+    Parameters
+    ----------
+    start, stop, event, stratum, offset, weight, x, ties, control
+        As in :func:`fit_cox`.
+    cluster : array (n,)
+        Codes from 1 of what is drawn: persons.
+    counts : array (B, clusters)
+        How often each was drawn, or any weight that is not negative. Row i has
+        weight ``weight[i] * counts[b, cluster[i]]`` in replicate b; at weight 0
+        it is not there.
+    coefficients : array (q,), optional
+        Those of the full fit, NaN where dropped; fitted here by default.
+
+    Returns
+    -------
+    dict
+        ``coefficients`` (B, q), ``loglik`` (B,), both NaN where a fit failed (no
+        event, no information on a coefficient, a likelihood without a maximum),
+        ``converged`` (B,), ``iterations`` (B,), ``failed`` (their number).
+    """
+    many = prepare_cox_many(
+        start, stop, event, stratum, offset, weight, x, cluster, ties, coefficients,
+        control,
+    )  # fmt: skip
+    drawn = np.asarray(counts)
+    if drawn.ndim != 2 or drawn.shape[1] <= int(many.cluster.max(initial=0)):
+        raise EngineError(
+            "`counts` must be a matrix with a column for every cluster; its shape is "
+            f"{drawn.shape}.",
+            code="bad_shape",
+            arg="counts",
+        )
+    if drawn.dtype.kind == "f" and not np.isfinite(drawn.sum()):
+        checks.matrix(drawn, "counts")
+    if drawn.dtype.kind != "u" and drawn.size and drawn.min() < 0:
+        raise EngineError(
+            "`counts` must not be negative.", code="bad_weight", arg="counts"
+        )
+    fits = many.fit(drawn)
+    return {
+        "coefficients": fits.coefficients,
+        "loglik": fits.loglik,
+        "converged": fits.converged,
+        "iterations": fits.iterations,
+        "failed": int(np.count_nonzero(~fits.converged)),
+    }
+
+
+def prepare_cox_many(
+    start: Any,
+    stop: Any,
+    event: Any,
+    stratum: Any,
+    offset: Any,
+    weight: Any,
+    x: Any,
+    cluster: Any,
+    ties: str = "efron",
+    coefficients: Any = None,
+    control: Mapping[str, Any] | None = None,
+) -> CoxMany:
+    """What replicates share: ``.fit(counts)`` of the result takes them in chunks.
+
+    For Python callers; the arguments are those of :func:`fit_cox_many`.
+    """
+    rows = cox_rows(start, stop, event, stratum, offset, weight, x)
+    ties = checks.word(ties, "ties", _TIES)
+    _no_exact_weights(ties, rows)
+    codes = checks.codes(cluster, "cluster", rows.n, None, _FIRST)
+    settings = _control(control)
+    cache.warm_up()
+    q = rows.x.shape[1]
+    if coefficients is None:
+        full = _fit(rows, ties, np.zeros(q), np.zeros(q), settings, rows.mean)
+        begin = full.coefficients
+    else:
+        begin = np.asarray(coefficients, np.float64).reshape(q)
+    return CoxMany(rows, codes, ties, begin, settings)
+
+
+def _no_exact_weights(ties: str, rows: CoxRows) -> None:
+    if ties == "exact" and np.any(rows.weight != 1):
+        raise EngineError(
+            "Case weights are not possible with exact ties; use Efron's or "
+            "Breslow's method.",
+            code="exact_weights",
+            arg="weight",
+        )
 
 
 def cox_rows(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from . import checks
+from ._typing import Floats
 from .survival import newton
 from .survival.likelihood import Problem
 from .survival.newton import Control, Fit
@@ -31,3 +33,14 @@ def wce_fitter(
     from .survival.torch_fit import TorchEngine
 
     return TorchEngine(device, memory_mb).fit
+
+
+def cox_evaluator(
+    engine: str, device: str | None, memory_mb: float | None
+) -> Callable[[Problem], Callable[[Floats], Any]] | None:
+    """What makes an engine's likelihood of a problem; None for the CPU's own."""
+    if checks.word(engine, "engine", ENGINES) == "cpu":
+        return None
+    from .survival.torch_fit import TorchEngine
+
+    return TorchEngine(device, memory_mb).evaluator

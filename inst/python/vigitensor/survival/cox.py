@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,25 +47,32 @@ def fit_cox(
     theta: Floats,
     control: Control,
     means: Floats,
+    evaluator: Callable[[likelihood.Problem], Callable[[Floats], Any]] | None = None,
 ) -> CoxFit:
-    """Fit; ``theta`` (q,) are ridge penalties, ``means`` what lp is centred by."""
+    """Fit; ``theta`` (q,) are ridge penalties, ``means`` what lp is centred by.
+
+    ``evaluator`` brings another engine's likelihood, whose values carry their
+    ``moments``; exact ties have none.
+    """
     index = build_index(rows.start, rows.stop, rows.event, rows.stratum, rows.weight)
     data = build_data(index, rows.x, rows.mean, rows.offset, rows.weight, ties)
     deaths = float(data.death_weight.sum())
-    try:
-        solution = maximise(
-            Objective(
-                noise(data), deaths, lambda beta: evaluate(data, beta),
-                lambda point: moments(data, point), imprecise,
-            ),
-            init, theta, control,
-        )  # fmt: skip
-        point = solution.point
-    except Imprecise:
-        if ties == "exact":
-            raise
-        solution = maximise(never_subtracting(rows, data), init, theta, control)
+    solution = None
+    if evaluator is None:
+        with contextlib.suppress(*(() if ties == "exact" else (Imprecise,))):
+            solution = maximise(
+                Objective(
+                    noise(data), deaths, lambda beta: evaluate(data, beta),
+                    lambda point: moments(data, point), imprecise,
+                ),
+                init, theta, control,
+            )  # fmt: skip
+    if solution is None:
+        objective = never_subtracting(rows, data, evaluator)
+        solution = maximise(objective, init, theta, control)
         point = evaluate(data, solution.beta)
+    else:
+        point = solution.point
     lin = linear_predictors(rows, data, point, solution.beta, means)
     return CoxFit(
         solution=solution,
@@ -82,10 +92,14 @@ def noise(data: CoxData) -> Floats:
     return 16 * np.finfo(float).eps * size
 
 
-def never_subtracting(rows: CoxRows, data: CoxData) -> Objective:
+def never_subtracting(
+    rows: CoxRows,
+    data: CoxData,
+    evaluator: Callable[[likelihood.Problem], Callable[[Floats], Any]] | None = None,
+) -> Objective:
     """The likelihood by the exposure model's kernels, without exposure.
 
-    Slower, but right however far apart risks are.
+    Slower, but right however far apart risks are. Or by those of another engine.
     """
     # A row of weight 0 is no tied death either.
     used = np.flatnonzero(rows.weight > 0)
@@ -104,6 +118,14 @@ def never_subtracting(rows: CoxRows, data: CoxData) -> Objective:
         x=rows.x[used],
     )
     problem = prepare(plain, 1, [], [[]], data.ties).problem([])
+    if evaluator is not None:
+        return Objective(
+            noise=problem.noise,
+            deaths=float(data.death_weight.sum()),
+            evaluate=evaluator(problem),
+            moments=lambda point: point.moments,
+            imprecise=lambda point: False,
+        )
     return Objective(
         noise=problem.noise,
         deaths=float(data.death_weight.sum()),

@@ -55,14 +55,13 @@ class TorchEngine:
 
     def fit(self, problem: Problem, control: Control) -> Fit:
         """Maximise the likelihood from zero."""
-        with engine_threads(self.device):
-            evaluate = self.evaluator(problem)
-            return newton.fit(
-                problem,
-                control,
-                lambda _, beta: evaluate(beta),
-                lambda _, step: step.moments,
-            )
+        evaluate = self.evaluator(problem)
+        return newton.fit(
+            problem,
+            control,
+            lambda _, beta: evaluate(beta),
+            lambda _, step: step.moments,
+        )
 
     def evaluator(self, problem: Problem) -> Callable[[Floats], Step]:
         """The likelihood of a problem as a function of its parameters (p,).
@@ -70,7 +69,8 @@ class TorchEngine:
         Each call waits for the device once. Moments come with every value: a
         second wait would cost more than the few that are not used.
         """
-        model = self.model(problem, problem.weight[:, None])
+        with engine_threads(self.device):
+            model = self.model(problem, problem.weight[:, None])
         from .torch_passes import newton_terms
 
         torch = load_torch()
@@ -78,7 +78,8 @@ class TorchEngine:
 
         def evaluate(beta: Floats) -> Step:
             at = torch.from_numpy(np.ascontiguousarray(beta)[None]).to(self.device)
-            found = newton_terms(model, at)[0].cpu().numpy()
+            with engine_threads(self.device):
+                found = newton_terms(model, at)[0].cpu().numpy()
             return Step(
                 beta,
                 float(found[0]),

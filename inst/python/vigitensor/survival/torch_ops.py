@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .torch_device import run_parts
 from .torch_ranges import Level, Ranges
 from .torch_segments import SegmentPlan
 
@@ -78,10 +79,17 @@ def segment_moments(plan: SegmentPlan, r: Tensor, z: Tensor, at_once: int) -> Te
 
     At most ``at_once`` rows are gathered at a time.
     """
-    parts = []
-    for index in plan.levels[0]:
-        for piece in index.split(max(1, at_once // index.shape[1])):
-            parts.append(torch.bmm(take(r, piece).transpose(1, 2), take(z, piece)))
+    parts: list[Tensor] = []
+    pieces = [
+        piece
+        for index in plan.levels[0]
+        for piece in index.split(max(1, at_once // index.shape[1]))
+    ]
+
+    def work(piece: Tensor) -> Tensor:
+        return torch.bmm(take(r, piece).transpose(1, 2), take(z, piece))
+
+    run_parts(work, pieces, z.device, parts.append)
     rest = dataclasses.replace(plan, levels=plan.levels[1:])
     return segment_sum(rest, with_nothing(torch.cat(parts)))
 
