@@ -66,32 +66,43 @@ engine_control <- function(control) {
     list(tol_singular = control$toler.chol))
 }
 
-# TEMPORARY: by survival until the engine has them.
-stub_fit <- function(rows, eta, ties) {
-  y <- if (is.null(rows$start)) Surv(rows$stop, rows$event) else
-    Surv(rows$start, rows$stop, rows$event)
-  structure(list(y = y, x = rows$x, weights = rows$weight,
-                 strata = rows$stratum, linear.predictors = eta,
-                 residuals = numeric(length(eta)), method = ties,
-                 coefficients = stats::setNames(numeric(ncol(rows$x)), seq_len(ncol(rows$x))),
-                 var = diag(ncol(rows$x)), terms = terms(y ~ 1)), class = "coxph")
+# What every function for a fitted model asks for first.
+engine_cox_call <- function(fun, rows, lp, ...) {
+  engine_call(fun, start = rows$start, stop = rows$stop, event = rows$event,
+              stratum = rows$stratum, weight = rows$weight,
+              linear_predictors = lp, ...)
 }
-engine_cox_scores <- function(rows, eta, ties) {
-  unname(as.matrix(stats::residuals(stub_fit(rows, eta, ties), "score")))
+
+# type: "score", "dfbeta" or "dfbetas" (n x p); "schoenfeld" or "scaledsch": a
+# list with residuals (events x p), row and time of the events.
+engine_cox_residuals <- function(rows, lp, ties, type, weighted, var,
+                                 coefficients) {
+  coefficients[is.na(coefficients)] <- 0
+  engine_cox_call(
+    "cox_residuals", rows, lp, x = rows$x, ties = ties, type = type,
+    var = unname(var), weighted = weighted,
+    coefficients = unname(coefficients)
+  )
 }
+
+# The robust variance at the fit; and at the starting values, the sum of the
+# scores and their variance by group. coxph leaves the offset out of the latter.
 engine_cox_robust <- function(rows, fit, settings, groups) {
-  s <- engine_cox_scores(rows, fit$linear_predictors, settings$ties) * rows$weight
-  d <- rowsum(s %*% fit$var, groups)
-  s0 <- rowsum(engine_cox_scores(rows, if (is.null(settings$init)) numeric(nrow(s)) else as.vector(rows$x %*% settings$init), settings$ties) * rows$weight, groups)
-  list(var = crossprod(d), score_var = crossprod(s0), score = colSums(s0))
+  at <- function(lp) {
+    engine_cox_call("cox_robust_var", rows, lp, x = rows$x,
+                    ties = settings$ties, var = fit$var, cluster = groups)
+  }
+  start <- at(if (is.null(settings$init)) numeric(length(rows$stop)) else
+    as.vector(rows$x %*% settings$init))
+  p <- ncol(rows$x)
+  list(var = matrix(at(fit$linear_predictors)$var, p, p),
+       score_var = matrix(start$meat, p, p), score = as.vector(start$score))
 }
+
+# Value: list(count, concordance, var).
 engine_cox_concordance <- function(rows, lp, groups) {
-  y <- stub_fit(rows, lp, "efron")$y
-  found <- if (is.null(groups)) survival::concordancefit(y, lp, rows$stratum, rows$weight, reverse = TRUE, timefix = FALSE) else
-   survival::concordancefit(y, lp, rows$stratum, rows$weight, cluster = groups, reverse = TRUE, timefix = FALSE)
-  list(count = if (is.matrix(found$count)) colSums(found$count) else found$count, concordance = found$concordance, var = found$var)
+  found <- engine_cox_call("cox_concordance", rows, lp, cluster = groups)
+  names <- c("concordant", "discordant", "tied_x", "tied_y", "tied_xy")
+  list(count = as.double(unlist(found[names])),
+       concordance = as.double(found$concordance), var = as.double(found$var))
 }
-engine_cox_schoenfeld <- function(rows, eta, ties, dead) {
-  unname(as.matrix(stats::residuals(stub_fit(rows, eta, ties), "schoenfeld")))
-}
-engine_martingale <- function(rows, object) stop("later")

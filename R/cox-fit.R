@@ -11,7 +11,7 @@ fit_design <- function(design, settings) {
   fit <- engine_cox_fit(rows, settings, ridge_diagonal(design$ridge,
                                                        ncol(rows$x)))
   check_singular(fit, settings$singular_ok)
-  fit <- centre(fit, rows, design)
+  fit$linear_predictors <- linear_predictors(fit, rows)
   labels <- coefficient_names(design)
   names(fit$coefficients) <- names(fit$means) <- labels
   names(fit$residuals) <- design$row_names
@@ -91,18 +91,12 @@ check_singular <- function(fit, singular_ok) {
 
 # ---- after the fit ----------------------------------------------------------
 
-# Linear predictors in coxph's own order of operations: rows of equal risk stay
-# equal to the last bit, which the concordance counts as ties.
-centre <- function(fit, rows, design) {
-  if (length(fit$coefficients) == 0L) return(fit)
-  # coxph does not weight the means that a penalised model is centred by.
-  if (length(design$ridge) && !is.null(design$weights)) {
-    fit$means <- ifelse(fit$means == 0, 0, colMeans(rows$x))
-  }
+# In coxph's own order of operations: rows of equal risk stay equal to the last
+# bit, which the concordance counts as ties.
+linear_predictors <- function(fit, rows) {
   beta <- ifelse(is.na(fit$coefficients), 0, fit$coefficients)
-  eta <- as.vector(rows$x %*% beta)
-  fit$linear_predictors <- eta + rows$offset - sum(beta * fit$means)
-  fit
+  if (length(beta) == 0L) return(rows$offset)
+  as.vector(rows$x %*% beta) + rows$offset - sum(beta * fit$means)
 }
 
 # ---- the object -------------------------------------------------------------

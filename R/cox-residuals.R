@@ -3,12 +3,9 @@
 
 # Score, dfbeta and dfbetas: one row per row of data, a vector for one covariate.
 score_residuals <- function(object, design, type, collapse, weighted) {
-  rows <- cox_rows(design)
-  r <- engine_cox_scores(rows, object$linear.predictors, object$method)
-  var <- object$naive.var %||% object$var
-  if (type == "dfbeta") r <- r %*% var
-  if (type == "dfbetas") r <- r %*% var %*% diag(sqrt(1 / diag(var)), ncol(r))
-  if (weighted) r <- r * rows$weight
+  r <- fit_residuals(object, cox_rows(design), type, weighted)
+  # A change in units of a standard error that does not exist.
+  if (type == "dfbetas") r[, is.na(object$coefficients)] <- NaN
   row_names <- names(object$residuals)
   r <- if (ncol(r) == 1L) stats::setNames(as.vector(r), row_names) else {
     # survival names the columns of the scores only.
@@ -28,32 +25,25 @@ score_residuals <- function(object, design, type, collapse, weighted) {
   drop(rowsum(r, collapse))
 }
 
-# One row per event, by stratum and time.
-schoenfeld_residuals <- function(object, design, type, weighted) {
-  y <- design$y
-  rows <- cox_rows(design)
-  dead <- which(rows$event == 1L)
-  # Events by stratum and time; among ties the order of the data.
-  dead <- dead[order(rows$stratum[dead], rows$stop[dead])]
-  r <- engine_cox_schoenfeld(rows, object$linear.predictors, object$method, dead)
-  if (weighted) r <- r * rows$weight[dead]
-  time <- rows$stop[dead]
-  r <- if (ncol(r) == 1L) stats::setNames(as.vector(r), time) else {
-    dimnames(r) <- list(time, names(object$coefficients))
-    r
-  }
-  if (!is.null(design$strata)) attr(r, "strata") <- table(design$strata[dead])
-  if (type == "scaledsch") scale_schoenfeld(r, object, length(dead)) else r
+fit_residuals <- function(object, rows, type, weighted) {
+  engine_cox_residuals(rows, object$linear.predictors, object$method, type,
+                       weighted, object$naive.var %||% object$var,
+                       object$coefficients)
 }
 
-scale_schoenfeld <- function(r, object, n_events) {
-  var <- object$naive.var %||% object$var
-  beta <- object$coefficients
-  beta[is.na(beta)] <- 0
-  if (!is.matrix(r)) return(r * drop(var) * n_events + beta)
-  labels <- colnames(r)
-  r <- drop(r %*% var * n_events + rep(beta, each = nrow(r)))
-  colnames(r) <- labels
+# One row per event, by stratum and time, in the order of the data among ties.
+schoenfeld_residuals <- function(object, design, type, weighted) {
+  found <- fit_residuals(object, cox_rows(design), type, weighted)
+  r <- found$residuals
+  if (length(object$coefficients) == 1L) {
+    r <- stats::setNames(as.vector(r), found$time)
+  } else {
+    dimnames(r) <- list(found$time, names(object$coefficients))
+  }
+  # survival loses the strata where it scales several columns.
+  if (!is.null(design$strata) && (type == "schoenfeld" || !is.matrix(r))) {
+    attr(r, "strata") <- table(design$strata[found$row])
+  }
   r
 }
 
