@@ -20,8 +20,10 @@ from .api_cox import (  # noqa: F401
     cox_residuals,
     cox_robust_var,
     fit_cox,
+    fit_cox_many,
 )
 from .api_inputs import basis_tables, control_settings, exposure_records, person_rows
+from .api_many import fit_wce_many, replicate_weights  # noqa: F401
 from .api_wce import wce_scores  # noqa: F401
 from .backends import wce_fitter
 from .survival.newton import Fit

@@ -90,7 +90,7 @@ class Moments:
     xbar: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
 
-class _Sum:
+class Sum:
     """Neumaier's compensated sum of arrays."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -197,7 +197,7 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
         columns = slice(p.col_ptr[k], p.col_ptr[k + 1])
         wtab[k] = beta[q:][columns] @ p.ctab[columns]
     kernel = load_kernels(RISK).risk_pass
-    total = _Sum((risk.n_events,))
+    total = Sum((risk.n_events,))
 
     def work(span: tuple[int, int]) -> Floats:
         s0 = np.zeros(risk.n_events + PAD)
@@ -241,9 +241,9 @@ def moments(problem: Problem, point: Point) -> Moments:
         module.gather_cells(wt * point.factor, risk.width, cells)
     wt = np.append(wt, np.zeros(PAD))
     coef = np.ascontiguousarray(point.beta[q:])
-    s1 = _Sum((p.n_par, risk.n_events))
-    second = _Sum((p.n_par, p.n_par))
-    first = _Sum((p.n_par,))
+    s1 = Sum((p.n_par, risk.n_events))
+    second = Sum((p.n_par, p.n_par))
+    first = Sum((p.n_par,))
 
     def work(span: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
         i0, i1 = span

@@ -1,0 +1,217 @@
+"""What R calls for the bootstrap of exposure models; re-exported by ``api``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import cache, checks
+from ._typing import Floats
+from .api_inputs import (
+    control_settings,
+    exposure_records,
+    fitted_coefficients,
+    one_design,
+    person_rows,
+)
+from .errors import EngineError
+from .survival import many, newton, replicates
+from .survival.likelihood import evaluate, moments
+from .survival.newton import Fit
+from .survival.run import prepare
+from .survival.scores import by_subject, residuals
+
+
+def replicate_weights(
+    n_subjects: int,
+    kind: str,
+    seed: float,
+    first: int,
+    count: int,
+    stratum: Any = None,
+) -> dict[str, Any]:
+    """Bootstrap weights of subjects.
+
+    Parameters
+    ----------
+    n_subjects : int
+    kind : {"multinomial", "bayesian"}
+        Counts of draws with replacement, or exponential weights of mean 1.
+    seed : float
+        A whole number from 0 to 2^53.
+    first, count : int
+        Replicates first, ..., first + count - 1, counted from 1. A replicate is
+        the same whatever the others are.
+    stratum : array (n_subjects,), optional
+        Codes from 1: subjects are drawn within these.
+
+    Returns
+    -------
+    dict
+        ``weights`` (count, n_subjects).
+    """
+    n = int(n_subjects)
+    kind = checks.word(kind, "kind", replicates.KINDS)
+    numbers = {"seed": float(seed), "first": float(first), "count": float(count)}
+    for name, value in numbers.items():
+        least = 1 if name == "first" else 0
+        if not (least <= value <= 2.0**53 and value == int(value)):
+            raise EngineError(
+                f"`{name}` must be a whole number from {least} to 2^53.",
+                code="bad_replicates",
+                arg=name,
+            )
+    group = np.zeros(n, np.int32)
+    if stratum is not None:
+        group = checks.codes(stratum, "stratum", n, None, 1)
+    weights = replicates.draw_weights(
+        kind, int(seed), int(first) - 1, int(count), group
+    )
+    return {"weights": weights}
+
+
+def fit_wce_many(
+    start: Any,
+    stop: Any,
+    event: Any,
+    stratum: Any,
+    subject: Any,
+    offset: Any,
+    weight: Any,
+    x: Any,
+    n_subjects: int,
+    terms: Sequence[Mapping[str, Any]],
+    design: Sequence[Any],
+    coefficients: Any,
+    ties: str = "efron",
+    weights: Any = None,
+    replicates: Mapping[str, Any] | None = None,
+    method: str = "fit",
+    control: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fit one design with many sets of subject weights.
+
+    Parameters
+    ----------
+    start, stop, event, stratum, subject, offset, weight, x, n_subjects, terms
+        As in :func:`vigitensor.api.fit_wce`; ``weight`` multiplies the
+        replicates' weights.
+    design : list of array (m + 1, J)
+        The cumulated basis table of each term.
+    coefficients : array (p,)
+        Of the full fit; NaN where a column was dropped.
+    ties : {"efron", "breslow"}
+    weights : array (B, n_subjects), optional
+        Weights of subjects, not negative, of any numeric type.
+    replicates : dict, optional
+        Instead of ``weights``: ``kind``, ``seed``, ``first``, ``count`` and
+        maybe ``stratum``, as in :func:`replicate_weights`.
+    method : {"fit", "one_step", "influence"}
+        The optimum; one Newton step from the full fit; or, without a pass over
+        the data, V sum of (weight - 1) score.
+    control : dict, optional
+        As in :func:`vigitensor.api.fit_wce`, for replicates fitted from zero.
+
+    Returns
+    -------
+    dict
+        ``coefficients`` (B, p; NaN rows for failures), ``loglik`` (B; NaN
+        unless fitted), ``iterations`` (B), ``converged`` (B), ``reason`` (B,
+        one of "ok", "no_event", "not_converged", "infinite", "collinear",
+        "overflow"), ``failures`` (number).
+
+    Notes
+    -----
+    A replicate's numbers do not depend on the other replicates or on threads.
+    Coefficients are those of ``fit_wce`` with the same weights.
+    """
+    n_subjects = int(n_subjects)
+    rows = person_rows(
+        start, stop, event, stratum, subject, offset, weight, x, n_subjects
+    )
+    records = exposure_records(terms, n_subjects)
+    tables = one_design(design, len(records))
+    n_par = rows.x.shape[1] + sum(table.shape[1] for table in tables)
+    given = fitted_coefficients(coefficients, n_par)
+    ties = checks.word(ties, "ties", ("efron", "breslow"))
+    method = checks.word(method, "method", many.METHODS)
+    settings = control_settings(control)
+    cache.warm_up()
+    drawn = _weights(weights, replicates, n_subjects)
+    data = prepare(rows, n_subjects, records, [tables], ties)
+    problem = data.problem(tables)
+    point = evaluate(problem, np.where(np.isnan(given), 0.0, given))
+    if not np.isfinite(point.loglik):
+        raise EngineError(
+            "The likelihood is not finite at `coefficients`.",
+            code="overflow",
+            arg="coefficients",
+        )
+    at = moments(problem, point)
+    kept = ~np.isnan(given)
+    var = many.inverse(at.info, kept)
+    if var is None:
+        raise EngineError(
+            "The information at `coefficients` is singular.",
+            code="singular",
+            arg="coefficients",
+        )
+    score = residuals(problem, point, at).score * problem.weight[:, None]
+    full = many.FullFit(
+        problem, ties, point, kept, var,
+        by_subject(score, problem.subject, n_subjects),
+    )  # fmt: skip
+
+    def refit(w: Floats) -> Fit:
+        changed = replace(rows, weight=rows.weight * w[rows.subject])
+        other = prepare(changed, n_subjects, records, [tables], ties)
+        return newton.fit(other.problem(tables), settings)
+
+    result = many.fit_many(full, drawn, method, refit)
+    reason = [many.REASONS[k] for k in result.reason]
+    return {
+        "coefficients": result.coefficients,
+        "loglik": result.loglik,
+        "iterations": result.iterations,
+        "converged": result.reason == many.OK,
+        "reason": reason,
+        "failures": int(np.count_nonzero(result.reason)),
+    }
+
+
+def _weights(
+    weights: Any, replicates: Mapping[str, Any] | None, n_subjects: int
+) -> Floats:
+    if (weights is None) == (replicates is None):
+        raise EngineError(
+            "Give one of `weights` and `replicates`.", code="bad_weights", arg="weights"
+        )
+    if replicates is not None:
+        unknown = set(replicates) - {"kind", "seed", "first", "count", "stratum"}
+        if unknown:
+            raise EngineError(
+                f"`replicates` has no setting `{sorted(unknown)[0]}`.",
+                code="bad_replicates",
+                arg="replicates",
+            )
+        try:
+            drawn = replicate_weights(n_subjects, **replicates)
+        except TypeError:
+            raise EngineError(
+                "`replicates` must have kind, seed, first and count.",
+                code="bad_replicates",
+                arg="replicates",
+            ) from None
+        return drawn["weights"]
+    out = np.ascontiguousarray(checks.matrix(weights, "weights"))
+    if out.shape[1] != n_subjects or (out.size and out.min() < 0):
+        raise EngineError(
+            f"`weights` must be a matrix of {n_subjects} columns, one per subject, "
+            "without negative values.",
+            code="bad_weights",
+            arg="weights",
+        )
+    return out

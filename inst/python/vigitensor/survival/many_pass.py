@@ -1,0 +1,243 @@
+"""Passes over the data for many replicates: their likelihoods and derivatives.
+
+The sums are those of ``likelihood``, with each replicate's own weights and
+coefficients, eight of them to a kernel call. Deaths of weight 0 have no part in
+ties, as if their rows were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .._typing import Floats, Ints
+from ..cache import load_kernels
+from ..pool import one_blas_thread, run_slices
+from .likelihood import (
+    PAD,
+    RISK,
+    Point,
+    Problem,
+    Sum,
+    buffers,
+    information,
+    over_deaths,
+)
+from .riskset import RiskSet
+
+MANY = "vigitensor.survival.kernels_many"
+LANES = 8  # as in kernels_many, which is not imported before it is needed
+
+
+@dataclass
+class Replicate:
+    """One set of weights, and where its iteration stands."""
+
+    index: int  # row of the weights
+    risk: RiskSet  # with the replicate's deaths
+    beta: Floats  # (p,)
+    point: Point | None = None
+    score: Floats = field(default_factory=lambda: np.empty(0))  # (p,)
+    xbar: Floats = field(default_factory=lambda: np.empty(0))  # (events, p)
+    info: Floats = field(default_factory=lambda: np.empty(0))  # (p, p)
+
+
+def reweigh_deaths(problem: Problem, w: Floats, ties: str) -> RiskSet:
+    """Risk set in which deaths have the weights w (subjects,) times their own."""
+    risk = problem.risk
+    begin, at = risk.death_begin, risk.death_event
+    weight = risk.death_weight * w[problem.subject[risk.death_row]]
+    counts = (weight > 0).astype(float)
+    size = np.maximum(np.add.reduceat(counts, begin), 1)
+    fraction = np.zeros(at.size)
+    if ties == "efron" and risk.tied:
+        before = np.cumsum(counts) - counts
+        fraction = (before - before[begin][at]) / size[at]
+    return replace(
+        risk,
+        death_weight=weight,
+        mean_weight=np.add.reduceat(weight, begin) / size,
+        fraction=fraction,
+    )
+
+
+@np.errstate(all="ignore")
+def evaluate_many(
+    problem: Problem, weights: Floats, top: float, replicates: Sequence[Replicate]
+) -> None:
+    """Log-likelihood and score of every replicate at its coefficients.
+
+    ``weights`` (., subjects); ``top`` is about the largest linear predictor.
+    """
+    p, risk, q = problem, problem.risk, problem.n_cov
+    per = 1 + p.n_par
+    kernel = load_kernels(MANY).many_risks
+    blocks = _blocks(problem, replicates)
+    lowered = {}
+    run_slices(lambda r: lowered.update({id(r): _lower(p, r, top)}), replicates)
+    lines = []
+    for block in blocks:
+        down = np.zeros((LANES, risk.n_events + PAD))
+        factor = np.ones((LANES, risk.n_events))
+        for k, replicate in enumerate(block.replicates):
+            down[k, :-PAD] = lowered[id(replicate)][1]
+            factor[k] = np.exp(-down[k, :-PAD])
+        lines.append((down, factor))
+    totals: list[Sum] = []
+
+    def work(task: tuple[int, tuple[int, int]]) -> tuple[int, Floats]:
+        at, span = task
+        block = blocks[at]
+        sums = np.zeros((LANES * per, risk.n_events + PAD))
+        with np.errstate(all="ignore"):
+            kernel(
+                span[0], span[1], risk.lo, risk.hi, p.subject, p.offset, p.weight,
+                p.z, p.runs.ptr, p.runs.lo, p.runs.hi,
+                p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
+                p.col_ptr, weights, block.lane, block.gamma, block.coef, top,
+                risk.log2, risk.levels, risk.width, *lines[at],
+                np.zeros((risk.levels * risk.width, (1 + q) * LANES)),
+                buffers(p.n_par - q + 1), np.empty((3, LANES)), sums,
+            )  # fmt: skip
+        return at, sums
+
+    def reduce(result: tuple[int, Floats]) -> None:
+        at, sums = result
+        if at == len(totals):
+            totals.append(Sum(sums.shape))
+        totals[at].add(sums)
+
+    tasks = [(k, span) for k in range(len(blocks)) for span in p.slices]
+    run_slices(work, tasks, reduce)
+    finish = []
+    for block, total in zip(blocks, totals):
+        sums = total.value()[:, :-PAD].reshape(LANES, per, risk.n_events)
+        finish += [(r, sums[k]) for k, r in enumerate(block.replicates)]
+    with one_blas_thread():
+        for replicate, sums in finish:
+            _finish(p, replicate, top, sums, *lowered[id(replicate)])
+
+
+@dataclass(frozen=True)
+class _Block:
+    replicates: Sequence[Replicate]
+    lane: Ints  # (LANES,) int32
+    gamma: Floats  # (q, LANES)
+    coef: Floats  # (LANES, features)
+
+
+def _blocks(problem: Problem, replicates: Sequence[Replicate]) -> list[_Block]:
+    q = problem.n_cov
+    out = []
+    for k in range(0, len(replicates), LANES):
+        some = replicates[k : k + LANES]
+        lane = np.full(LANES, -1, np.int32)
+        lane[: len(some)] = [r.index for r in some]
+        beta = np.zeros((LANES, problem.n_par))
+        beta[: len(some)] = [r.beta for r in some]
+        gamma = np.ascontiguousarray(beta[:, :q].T)
+        out.append(_Block(some, lane, gamma, np.ascontiguousarray(beta[:, q:])))
+    return out
+
+
+@np.errstate(all="ignore")
+def _lower(p: Problem, r: Replicate, top: float) -> tuple[Floats, Floats]:
+    """Linear predictors of deaths, lowered, and what each event is lowered by."""
+    eta = p.death_x @ r.beta + p.offset[p.risk.death_row]
+    shift = np.maximum.reduceat(eta, r.risk.death_begin)
+    return eta - shift[r.risk.death_event], shift - top
+
+
+@np.errstate(all="ignore")
+def _finish(
+    p: Problem, r: Replicate, top: float, sums: Floats, eta: Floats, down: Floats
+) -> None:
+    risk = r.risk
+    at, weight = risk.death_event, risk.death_weight
+    s0 = sums[0]
+    counts = weight > 0
+    rho = np.where(counts, weight * np.exp(eta), 0.0)
+    s0_at = s0[at]
+    phi = s0_at
+    if risk.tied:
+        phi = s0_at - risk.fraction * np.add.reduceat(rho, risk.death_begin)[at]
+    value = np.where(counts, weight * eta - risk.mean_weight[at] * np.log(phi), 0.0)
+    good = bool(np.all(phi[counts] > 0))
+    # Nobody may be left at risk where nobody of this replicate died.
+    s0 = np.where(risk.mean_weight > 0, s0, 1.0)
+    ratio = np.where(counts, s0_at / phi, 0.0)
+    r.point = Point(
+        r.beta, float(value.sum()) if good else float("nan"), np.empty(0),
+        down, np.exp(-down), s0, rho, ratio,
+    )  # fmt: skip
+    r.xbar = np.where(risk.mean_weight > 0, sums[1:] / s0, 0.0).T
+    share = weight
+    if risk.tied:
+        share = weight + (over_deaths(risk, risk.fraction * ratio) / s0)[at] * rho
+    r.score = share @ p.death_x - over_deaths(risk, ratio) @ r.xbar
+
+
+def informations(
+    problem: Problem, weights: Floats, top: float, replicates: Sequence[Replicate]
+) -> None:
+    """Information of every replicate where ``evaluate_many`` left it."""
+    p, risk, q = problem, problem.risk, problem.n_cov
+    n_par = p.n_par
+    half = np.tril_indices(n_par)
+    module, gather = load_kernels(MANY), load_kernels(RISK).gather_cells
+    blocks = _blocks(problem, replicates)
+    lines: dict[int, tuple[Floats, Floats, Floats]] = {}
+
+    def prepare(k: int) -> None:
+        down = np.zeros((LANES, risk.n_events + PAD))
+        wt = np.zeros((LANES, risk.n_events + PAD))
+        cells = np.zeros((LANES, risk.levels * risk.width if q else 0))
+        for j, r in enumerate(blocks[k].replicates):
+            point = _point(r)
+            down[j, :-PAD] = point.down
+            wt[j, :-PAD] = over_deaths(r.risk, point.phi) / point.s0
+            if q:
+                with np.errstate(all="ignore"):
+                    lower = wt[j, :-PAD] * point.factor
+                gather(lower, risk.width, cells[j])
+        lines[k] = down, wt, np.ascontiguousarray(cells.T)
+
+    run_slices(prepare, range(len(blocks)))
+    totals: list[Sum] = []
+
+    def work(task: tuple[int, tuple[int, int]]) -> tuple[int, Floats]:
+        at, span = task
+        block = blocks[at]
+        second = np.zeros((half[0].size, LANES))
+        module.many_seconds(
+            span[0], span[1], risk.lo, risk.hi, p.subject, p.offset, p.weight,
+            p.z, p.runs.ptr, p.runs.lo, p.runs.hi,
+            p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
+            p.col_ptr, weights, block.lane, block.gamma, block.coef, top,
+            risk.log2, risk.width, *lines[at],
+            buffers(n_par - q + 3), np.empty((4, LANES)),
+            np.zeros((n_par - q, LANES)), second,
+        )  # fmt: skip
+        return at, second
+
+    def reduce(result: tuple[int, Floats]) -> None:
+        at, second = result
+        if at == len(totals):
+            totals.append(Sum(second.shape))
+        totals[at].add(second)
+
+    run_slices(work, [(k, s) for k in range(len(blocks)) for s in p.slices], reduce)
+    with one_blas_thread():
+        for block, total in zip(blocks, totals):
+            for second, r in zip(total.value().T, block.replicates):
+                full = np.zeros((n_par, n_par))
+                full[half] = second
+                full.T[half] = second
+                r.info = information(r.risk, p.death_x, _point(r), full, r.xbar)[0]
+
+
+def _point(r: Replicate) -> Point:
+    assert r.point is not None
+    return r.point

@@ -1,0 +1,170 @@
+"""Many sets of weights at once: each as if it were fitted alone."""
+
+import numpy as np
+import pytest
+from designs import call, random_design, send
+from vigitensor import api
+from vigitensor.errors import EngineError
+
+
+def subjects(rows, terms):
+    top = max(int(np.max(t["subject"], initial=1)) for t in terms) if terms else 1
+    return max(int(rows["subject"].max()), top)
+
+
+def alone(rows, terms, tables, w, ties):
+    changed = {**rows, "weight": rows["weight"] * w[rows["subject"] - 1]}
+    return call(api, changed, terms, [tables], ties)["fits"][0]
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+@pytest.mark.parametrize("kind", ["multinomial", "bayesian"])
+@pytest.mark.parametrize("seed", [0, 2, 3, 8, 10, 21])
+def test_as_fitted_alone(seed, kind, ties):
+    terms = 0 if seed == 21 else 1
+    rows, terms, tables = random_design(seed, n_subjects=100, terms=terms, q=seed % 4)
+    n = subjects(rows, terms)
+    (full,) = call(api, rows, terms, [tables], ties)["fits"]
+    w = api.replicate_weights(n, kind, 5, 1, 10)["weights"]
+    beta = full["coefficients"]
+    out = send(api.fit_wce_many, rows, terms, tables, beta, ties, w)
+    assert out["converged"].sum() >= 8
+    for k in np.flatnonzero(out["converged"]):
+        one = alone(rows, terms, tables, w[k], ties)
+        spread = np.sqrt(np.diag(one["var"]))
+        error = np.abs(out["coefficients"][k] - one["coefficients"])
+        assert np.all(error[np.isfinite(beta)] <= 1e-8 * spread[np.isfinite(beta)])
+        assert out["loglik"][k] == pytest.approx(one["loglik"][1], rel=1e-11)
+
+
+def test_any_chunks_and_threads_give_the_same_bits():
+    rows, terms, tables = random_design(8, n_subjects=100, terms=1, q=2)
+    beta = call(api, rows, terms, [tables])["fits"][0]["coefficients"]
+
+    def some(first, count, method):
+        return send(
+            api.fit_wce_many, rows, terms, tables, beta, method=method,
+            replicates={"kind": "multinomial", "seed": 3, "first": first,
+                        "count": count},
+        )["coefficients"]  # fmt: skip
+
+    for method in ("fit", "one_step", "influence"):
+        together = some(1, 40, method)
+        parts = [some(1, 3, method), some(4, 36, method), some(40, 1, method)]
+        np.testing.assert_array_equal(together, np.concatenate(parts))
+        before = api.set_threads(None)
+        try:
+            api.set_threads(1)
+            np.testing.assert_array_equal(together, some(1, 40, method))
+        finally:
+            api.set_threads(before)
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_one_step_and_influence(ties):
+    """Both agree with the fit to the order they claim, as weights near one."""
+    rows, terms, tables = random_design(8, n_subjects=100, terms=1, q=2)
+    n = subjects(rows, terms)
+    (full,) = call(api, rows, terms, [tables], ties)["fits"]
+    beta = full["coefficients"]
+    far = np.random.default_rng(1).normal(size=n)
+    errors = {}
+    for size in (0.02, 0.01):
+        w = (1 + size * np.clip(far, -3, 3))[None]
+        fits = {
+            method: send(
+                api.fit_wce_many, rows, terms, tables, beta, ties, w, method=method
+            )["coefficients"][0]
+            for method in ("fit", "one_step", "influence")
+        }
+        for method in ("one_step", "influence"):
+            errors[method, size] = np.abs(fits[method] - fits["fit"]).max()
+    assert 3.5 < errors["influence", 0.02] / errors["influence", 0.01] < 4.5
+    assert 3.5 < errors["one_step", 0.02] / errors["one_step", 0.01] < 4.5
+    score = send(api.wce_scores, rows, terms, tables, beta, ties, True)["score"]
+    np.testing.assert_allclose(
+        fits["influence"], beta + full["var"] @ ((w[0] - 1) @ score), atol=1e-10
+    )
+
+
+def test_failures_are_counted_and_harm_no_other():
+    rows, terms, tables = random_design(8, n_subjects=60, terms=1, q=2)
+    rows["weight"] = np.ones_like(rows["weight"])
+    n = subjects(rows, terms)
+    beta = call(api, rows, terms, [tables])["fits"][0]["coefficients"]
+    died = np.zeros(n, bool)
+    died[rows["subject"][rows["event"] == 1] - 1] = True
+    treated = np.zeros(n, bool)
+    treated[terms[0]["subject"] - 1] = True
+    w = np.ones((5, n))
+    w[1, died] = 0  # nobody dies
+    w[2, died & treated] = 0  # nobody with a dose dies
+    w[3, treated] = 0  # nobody has a dose
+    out = send(api.fit_wce_many, rows, terms, tables, beta, weights=w)
+    assert out["reason"][:2] == ["ok", "no_event"]
+    assert out["reason"][2] in ("infinite", "collinear")
+    assert out["reason"][3:] == ["collinear", "ok"]
+    assert out["failures"] == 3
+    assert out["converged"].tolist() == [True, False, False, False, True]
+    assert np.isnan(out["coefficients"][1:4]).all()
+    np.testing.assert_allclose(out["coefficients"][[0, 4]], [beta, beta], rtol=1e-8)
+
+
+def test_dropped_columns_stay_dropped():
+    rows, terms, tables = random_design(4, n_subjects=80, q=2, terms=1)
+    rows["x"] = np.asfortranarray(np.hstack((rows["x"], rows["x"][:, :1])))
+    beta = call(api, rows, terms, [tables])["fits"][0]["coefficients"]
+    draw = {"kind": "bayesian", "seed": 1, "first": 1, "count": 4}
+    out = send(api.fit_wce_many, rows, terms, tables, beta, replicates=draw)
+    assert out["failures"] == 0
+    assert np.isnan(out["coefficients"][:, 2]).all()
+    assert np.isfinite(np.delete(out["coefficients"], 2, axis=1)).all()
+
+
+def test_draws():
+    stratum = np.repeat([2, 1, 3], [50, 30, 20])
+    many = api.replicate_weights(100, "multinomial", 7, 1, 400, stratum)["weights"]
+    for code in (1, 2, 3):
+        total = many[:, stratum == code].sum(axis=1)
+        assert np.all(total == np.sum(stratum == code))
+    assert abs(many.var() - (1 - 1 / 33)) < 0.05
+    np.testing.assert_allclose(many.mean(axis=0), 1, atol=0.3)
+    smooth = api.replicate_weights(100, "bayesian", 7, 1, 400, stratum)["weights"]
+    assert smooth.min() > 0
+    np.testing.assert_allclose(smooth[:, stratum == 3].mean(axis=1), 1)
+    assert abs(smooth.var() - 1) < 0.1
+    # Replicates are their own: not of the chunk, not of each other.
+    again = api.replicate_weights(100, "multinomial", 7, 5, 2, stratum)["weights"]
+    np.testing.assert_array_equal(again, many[4:6])
+    assert len({row.tobytes() for row in many}) == 400
+    other = api.replicate_weights(100, "multinomial", 8, 1, 1, stratum)["weights"]
+    assert np.any(other != many[:1])
+    # The stream is fixed: results can be had again with any later version.
+    fixed = api.replicate_weights(8, "multinomial", 1, 1, 1)["weights"]
+    assert fixed[0].tolist() == FIRST_DRAW
+
+
+FIRST_DRAW = [2, 2, 1, 0, 0, 1, 1, 1]
+
+
+def test_faults():
+    rows, terms, tables = random_design(4, n_subjects=30, q=1, terms=1)
+    n = subjects(rows, terms)
+    beta = call(api, rows, terms, [tables])["fits"][0]["coefficients"]
+    draw = {"kind": "bayesian", "seed": 1, "first": 1, "count": 4}
+    for given, code in (
+        ({}, "bad_weights"),
+        ({"weights": np.ones((2, n)), "replicates": draw}, "bad_weights"),
+        ({"weights": np.ones((2, n + 1))}, "bad_weights"),
+        ({"weights": -np.ones((2, n))}, "bad_weights"),
+        ({"weights": np.full((2, n), np.nan)}, "not_finite"),
+        ({"replicates": {**draw, "kind": "wild"}}, "bad_kind"),
+        ({"replicates": {**draw, "first": 0}}, "bad_replicates"),
+        ({"replicates": {**draw, "seed": 0.5}}, "bad_replicates"),
+        ({"replicates": {**draw, "sed": 1}}, "bad_replicates"),
+        ({"replicates": {"kind": "bayesian"}}, "bad_replicates"),
+        ({"replicates": draw, "method": "two_step"}, "bad_method"),
+    ):
+        with pytest.raises(EngineError) as caught:
+            send(api.fit_wce_many, rows, terms, tables, beta, **given)
+        assert caught.value.code == code
