@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,8 +112,12 @@ def fit_grid(
     designs: Sequence[Sequence[Floats]],
     ties: str,
     control: Control,
+    fit: Callable[[Problem, Control], Fit] = fit,
 ) -> GridResult:
-    """Fit every design: per term its cumulated basis table, (m + 1, J)."""
+    """Fit every design: per term its cumulated basis table, (m + 1, J).
+
+    ``fit`` is how an engine maximises a likelihood.
+    """
     data = prepare(rows, n_subjects, terms, designs, ties)
     risk, widest = data.risk, data.runs[data.longest]
     return GridResult(
