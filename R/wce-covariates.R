@@ -28,7 +28,7 @@ covariate_columns <- function(faults, names, data, env) {
 
 unclass_date <- function(x) if (inherits(x, "Date")) unclass(x) else x
 
-not_supported <- c("cluster", "frailty", "frailty.gamma", "frailty.gaussian",
+not_supported <- c("frailty", "frailty.gamma", "frailty.gaussian",
                    "frailty.t", "pspline", "ridge", "tt")
 
 # Value: x, stratum, offset, meta.
@@ -65,7 +65,7 @@ refuse_specials <- function(terms) {
                   not_supported)
   if (length(found)) {
     abort_input(sprintf("`%s()` is not available in `wce()`.", found[1L]),
-                i = "Use covariates, `strata()` and `offset()`.",
+                i = "Use covariates, `strata()`, `cluster()`, `offset()`.",
                 code = "unsupported_term")
   }
 }

@@ -16,7 +16,8 @@ wce_design <- function(parts, data, id, records, defaults,
   surv <- surv_arguments(parts$surv)
   settings <- lapply(parts$exposures, exposure_arguments, defaults, parts$env)
   needed <- covariate_names(parts, data, id, surv, settings,
-                            all.vars(rlang::quo_get_expr(weights)))
+                            all.vars(rlang::quo_get_expr(weights)),
+                            all.vars(parts$cluster))
   check_columns_present(data, c(id, needed$all), parts$env, records, id,
                         absent_weights(weights, data))
 
@@ -24,6 +25,7 @@ wce_design <- function(parts, data, id, records, defaults,
   people <- read_people(faults, data, id, surv, parts$env)
   columns <- covariate_columns(faults, needed$covariates, data, parts$env)
   weight <- read_weights(faults, weights, data)
+  cluster <- read_cluster(faults, parts, data, people)
   doses <- lapply(settings, read_dose, faults, data, parts$env, people)
   book <- if (!is.null(records)) {
     read_dispensings(faults, records, id, people, settings, doses)
@@ -54,7 +56,8 @@ wce_design <- function(parts, data, id, records, defaults,
   covariates$meta$weights <- if (!rlang::quo_is_null(weights)) {
     rlang::as_label(weights)
   }
-  list(rows = rows, terms = terms, clock = clock, meta = covariates$meta,
+  list(rows = rows, terms = terms, clock = clock, cluster = cluster,
+       meta = covariates$meta,
        counts = list(rows = nrow(data), joined_rows = length(rows$start),
                      subjects = rows$n_subjects, events = sum(rows$event),
                      zero_weight = sum(weight == 0)))
@@ -77,16 +80,18 @@ check_table <- function(data, name) {
 # Names of variables that the formula reads; a dot stands for every column
 # that has no other part in the model.
 covariate_names <- function(parts, data, id, surv, settings,
-                            in_weights = character()) {
+                            in_weights = character(),
+                            in_cluster = character()) {
   in_surv <- unlist(lapply(surv, all.vars))
   in_dose <- unlist(lapply(settings, function(s) all.vars(s$e)))
   covariates <- all.vars(parts$covariates)
   if ("." %in% covariates) {
     covariates <- union(setdiff(covariates, "."),
                         setdiff(names(data), c(id, in_surv, in_dose,
-                                               in_weights)))
+                                               in_weights, in_cluster)))
   }
-  list(covariates = covariates, all = unique(c(in_surv, in_dose, covariates)))
+  list(covariates = covariates,
+       all = unique(c(in_surv, in_dose, in_cluster, covariates)))
 }
 
 check_columns_present <- function(data, needed, env, records, id,
@@ -193,39 +198,6 @@ check_events <- function(people, weight) {
     abort_input("There is no event in `data` that counts.",
                 x = "Every row with an event has weight 0.", code = "no_event")
   }
-}
-
-# ---- case weights -----------------------------------------------------------
-
-# Variables of the weights that are neither in data nor in sight.
-absent_weights <- function(weights, data) {
-  Filter(function(name) {
-    !name %in% names(data) && !exists(name, envir = rlang::quo_get_env(weights))
-  }, all.vars(rlang::quo_get_expr(weights)))
-}
-
-# Value: one weight per row of data; ones without weights, or after a fault.
-read_weights <- function(faults, weights, data) {
-  none <- rep.int(1, nrow(data))
-  value <- rlang::eval_tidy(weights, data)
-  if (is.null(value)) return(none)
-  label <- rlang::as_label(weights)
-  value <- number_column(faults, value, label, "data")
-  if (is.null(value)) return(none)
-  if (length(value) != nrow(data)) {
-    abort_input("`weights` must have one number per row of `data`.",
-                x = sprintf("It has %s; `data` has %s rows.",
-                            format_count(length(value)),
-                            format_count(nrow(data))),
-                arg = "weights", code = "weights")
-  }
-  rows <- which(value < 0)
-  if (length(rows)) {
-    add_fault(faults, "weights",
-              sprintf("Weights in `%s` must be zero or more.", label),
-              "A row of weight zero is left out.", rows)
-  }
-  value
 }
 
 # First entry and last exit of every subject.

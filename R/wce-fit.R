@@ -8,24 +8,50 @@ wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
                          control = list(), inequalities = NULL) {
   compute <- switch(engine,
     reference = fit_wce_reference,
+    torch = function(...) {
+      engine_call("fit_wce", ..., engine = "torch",
+                  device = getOption("vigitensor.device"))
+    },
     function(...) engine_call("fit_wce", ...)
   )
-  terms <- lapply(terms, function(term) {
-    term[intersect(c("subject", "start", "stop", "dose", "cells"),
-                   names(term))]
-  })
   extra <- if (!all(vapply(inequalities, is.null, NA))) {
     list(inequalities = inequalities)
   }
-  arguments <- list(
+  arguments <- c(
+    engine_rows(rows, terms),
+    list(designs = designs, ties = ties, control = unclass(control)), extra
+  )
+  result <- do.call(compute, arguments, quote = TRUE)
+  result$fits <- lapply(result$fits, tidy_fit)
+  result
+}
+
+# What every engine function takes.
+engine_rows <- function(rows, terms) {
+  wanted <- c("subject", "start", "stop", "dose", "cells")
+  list(
     start = rows$start, stop = rows$stop, event = rows$event,
     stratum = rows$stratum, subject = rows$subject, offset = rows$offset,
     weight = rows$weight, x = rows$x, n_subjects = rows$n_subjects,
-    terms = terms, designs = designs, ties = ties, control = unclass(control)
+    terms = lapply(terms, function(term) {
+      term[intersect(wanted, names(term))]
+    })
   )
-  result <- do.call(compute, c(arguments, extra), quote = TRUE)
-  result$fits <- lapply(result$fits, tidy_fit)
-  result
+}
+
+# Residuals of one fit: list(score = subjects (or rows) x p, martingale).
+wce_scores_impl <- function(rows, terms, design, coefficients, ties = "efron",
+                            engine = "cpu", weighted = TRUE, by = "subject") {
+  compute <- wce_scores_reference
+  coefficients <- unname(coefficients)
+  if (engine != "reference") {
+    compute <- function(...) engine_call("wce_scores", ...)
+    # A dropped column counts as zero: NA does not cross to an engine.
+    coefficients[is.na(coefficients)] <- 0
+  }
+  arguments <- list(design = design, coefficients = coefficients, ties = ties,
+                    weighted = weighted, by = by)
+  do.call(compute, c(engine_rows(rows, terms), arguments), quote = TRUE)
 }
 
 # Counts and dropped columns in R's own terms, whatever the engine sent.

@@ -31,7 +31,7 @@ exposure <- function(e, cutoff, nknots, constrained, shape, order, basis,
 }
 
 # Value: list(surv = call, exposures = list of calls, covariates = right hand
-# side without the exposures, env).
+# side without exposures and cluster, cluster = its column as a call, env).
 split_formula <- function(formula) {
   if (!rlang::is_formula(formula, lhs = TRUE)) {
     abort_input(
@@ -52,8 +52,10 @@ split_formula <- function(formula) {
       x = "It is part of an interaction or of another call.", code = "formula"
     )
   }
+  others <- take_out_cluster(bare_specials(parts$rest))
   list(surv = rlang::f_lhs(formula), exposures = parts$exposures,
-       covariates = parts$rest %||% 1, env = rlang::f_env(formula))
+       covariates = others$rest %||% 1, cluster = others$cluster,
+       env = env_with_specials(rlang::f_env(formula)))
 }
 
 is_exposure_call <- function(e) {

@@ -142,6 +142,7 @@ select_fit <- function(fit, row) {
         "infinite", "active")] <-
     chosen[c("coefficients", "var", "loglik", "score", "iterations",
              "converged", "infinite", "active")]
+  fit$naive.var <- chosen$naive.var
   fit$n_pairs <- chosen$n_pairs %||% fit$n_pairs
   fit$df <- fit$selection$df[row]
   fit$exposures <- lapply(fit$grid, function(term) {
@@ -157,6 +158,7 @@ name_fit <- function(fit, design, choices) {
   names <- c(colnames(design$rows$x), unlist(exposure_names))
   names(fit$coefficients) <- names
   dimnames(fit$var) <- list(names, names)
+  if (!is.null(fit$naive.var)) dimnames(fit$naive.var) <- list(names, names)
   names(fit$infinite) <- names
   fit
 }

@@ -21,7 +21,7 @@
 #' @param ... Not used.
 #' @return
 #' * `vcov`: the covariance matrix of the coefficients, the inverse of the
-#'   information, named as `coef()`.
+#'   information or the robust variance, named as `coef()`.
 #' * `logLik`: the log partial likelihood at the optimum, with attributes `df`
 #'   and `nobs`.
 #' * `nobs`: the number of events.
@@ -98,7 +98,8 @@ as.data.frame.wce <- function(x, row.names = NULL, optional = FALSE, ...) {
 #' @return
 #' * `summary`: an object of class `summary.wce`; its `coefficients` (also
 #'   `coef(summary(fit))`) is a matrix with a row per coefficient and columns
-#'   `coef`, `exp(coef)`, `se(coef)`, `z` and `Pr(>|z|)`, its `weights` a list
+#'   `coef`, `exp(coef)`, `se(coef)` (of the model), with a robust variance
+#'   `robust se`, then `z` and `Pr(>|z|)`, its `weights` a list
 #'   with the weight function of each term at some lags, `logtest` the
 #'   likelihood ratio test against no effect of anything.
 #' @export
@@ -126,14 +127,22 @@ summary.wce <- function(object, level = 0.95, ...) {
 
 coefficient_table <- function(object) {
   b <- object$coefficients
-  se <- sqrt(diag(object$var))
-  se[is.na(b)] <- NA
+  error <- function(var) {
+    se <- sqrt(diag(var))
+    se[is.na(b)] <- NA
+    se
+  }
+  se <- error(object$var)
   z <- b / se
   # Held at zero by the shape: there is nothing to test.
   z[se == 0] <- NA
-  table <- cbind(b, exp(b), se, z, 2 * stats::pnorm(-abs(z)))
-  dimnames(table) <- list(names(b), c("coef", "exp(coef)", "se(coef)", "z",
-                                      "Pr(>|z|)"))
+  robust <- !is.null(object$naive.var)
+  columns <- list("coef" = b, "exp(coef)" = exp(b),
+                  "se(coef)" = if (robust) error(object$naive.var) else se,
+                  "robust se" = if (robust) se, z = z,
+                  "Pr(>|z|)" = 2 * stats::pnorm(-abs(z)))
+  table <- do.call(cbind, columns)
+  rownames(table) <- names(b)
   table
 }
 
@@ -184,7 +193,8 @@ no_total <- function(condition) {
 #'   (standard errors stay on the log scale, as in broom).
 #' @param ... Not used.
 #' @return `tidy`: a data frame with one row per coefficient: `term`,
-#'   `estimate`, `std.error`, `statistic`, `p.value`. `glance`: a data frame of
+#'   `estimate`, `std.error`, with a robust variance `robust.se`, `statistic`,
+#'   `p.value`. `glance`: a data frame of
 #'   one row: `n` (rows), `n_subjects`, `nevent`, `nknots`, `statistic.log`,
 #'   `p.value.log`, `df`, `logLik`, `AIC`, `BIC`, `nobs` (events).
 #' @name wce-tidiers
@@ -206,12 +216,17 @@ tidy.wce <- function(x, conf.int = FALSE, conf.level = 0.95,
   table <- coefficient_table(x)
   result <- data.frame(
     term = rownames(table) %||% character(), estimate = table[, "coef"],
-    std.error = table[, "se(coef)"], statistic = table[, "z"],
-    p.value = table[, "Pr(>|z|)"], row.names = NULL
+    std.error = table[, "se(coef)"], row.names = NULL
   )
+  se <- result$std.error
+  if ("robust se" %in% colnames(table)) {
+    result$robust.se <- se <- unname(table[, "robust se"])
+  }
+  result$statistic <- unname(table[, "z"])
+  result$p.value <- unname(table[, "Pr(>|z|)"])
   if (conf.int) {
     check_level(conf.level, "conf.level")
-    reach <- stats::qnorm((1 + conf.level) / 2) * result$std.error
+    reach <- stats::qnorm((1 + conf.level) / 2) * se
     result$conf.low <- result$estimate - reach
     result$conf.high <- result$estimate + reach
   }

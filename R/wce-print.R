@@ -78,6 +78,14 @@ print_header <- function(x) {
     ", ", count_of(x$n_pairs, "exposed pair"), " of row and event time"
   )
   strata <- length(x$meta$strata)
+  clusters <- x$meta$clusters
+  if (!is.null(clusters)) {
+    cat_wrapped(
+      "Robust standard errors: ",
+      if (is.null(clusters$label)) count_of(clusters$n, "person", "people") else
+        sprintf("%s of `%s`", count_of(clusters$n, "cluster"), clusters$label)
+    )
+  }
   cat(tools::toTitleCase(x$ties), " ties, ",
       if (strata > 1L) sprintf("%s strata, ", format_count(strata)),
       if (!is.null(x$meta$weights)) sprintf("weights `%s`, ", x$meta$weights),

@@ -13,12 +13,7 @@ fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
                               ties = "efron", control = list(),
                               inequalities = NULL) {
   risk <- reference_risk_sets(start, stop, event, stratum)
-  smooth <- length(terms) > 0L && is.list(designs[[1L]][[1L]])
-  past <- if (smooth) {
-    reference_smooth_past(risk, subject, n_subjects, terms, designs)
-  } else {
-    reference_daily_past(risk, subject, n_subjects, terms, designs)
-  }
+  past <- reference_past(risk, subject, n_subjects, terms, designs)
   fits <- lapply(seq_along(designs), function(d) {
     design <- designs[[d]]
     columns <- lapply(seq_along(terms), function(k) {
@@ -45,6 +40,12 @@ fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
 #   exposed(design)      has the pair a dose in the design's windows (NULL: in
 #                        the longest of each term)
 #   covered              per term, by lag or stretch of lags
+reference_past <- function(risk, subject, n_subjects, terms, designs) {
+  smooth <- length(terms) > 0L && is.list(designs[[1L]][[1L]])
+  read <- if (smooth) reference_smooth_past else reference_daily_past
+  read(risk, subject, n_subjects, terms, designs)
+}
+
 reference_daily_past <- function(risk, subject, n_subjects, terms, designs) {
   windows <- function(design) vapply(design, nrow, 0L) - 1L
   longest <- longest_windows(designs, windows)

@@ -54,8 +54,8 @@
 #' time: the weight is NA there), `_not_converged`, `_unused_levels`.
 #'
 #' @param formula `Surv(start, stop, event)` or `Surv(time, event)`, on
-#'   covariates (factors, interactions, `strata()`, `offset()`) and one or more
-#'   [exposure()] terms.
+#'   covariates (factors, interactions, `strata()`, `offset()`, `cluster()`) and
+#'   one or more [exposure()] terms.
 #' @param data Data frame: unit rows, or with `records` one or more rows
 #'   (start, stop] per person. In any order. Times are numbers or dates.
 #' @param id The column that tells people apart, bare or as a string; a column
@@ -90,6 +90,11 @@
 #'   columns; zero or more. They enter the likelihood as in [survival::coxph()],
 #'   ties included; a row of weight zero is left out, but for its doses. BIC
 #'   counts events, not weights.
+#' @param robust `TRUE`: the robust variance of Lin and Wei, in which people, or
+#'   the groups of a term `cluster(group)` in the formula, are the independent
+#'   units; a group holds all rows of its people. `NULL`, as in
+#'   [survival::coxph()]: if there is a `cluster()`, a weight that is not whole
+#'   or somebody with several events.
 #' @param clock `"unit"`: times are whole numbers; `"continuous"`: real numbers,
 #'   see The clock. `"auto"`: continuous, with a message, when a time is not
 #'   whole.
@@ -101,7 +106,8 @@
 #' @param control See [wce_control()].
 #' @param ... Not used; a further argument is an error.
 #' @return An object of class `wce`: a list with `coefficients` (covariates,
-#'   then the columns of the exposure bases), `var`, `loglik` (at zero and at
+#'   then the columns of the exposure bases), `var` (and `naive.var`, that of
+#'   the model, when `var` is robust), `loglik` (at zero and at
 #'   the optimum), `score`, `iter`, `converged`, `nevent`, `n_rows`,
 #'   `n_subjects`, `n_pairs` (exposed pairs of row and event time), `df`,
 #'   `exposures` (cutoff, knots, basis, constraint, covered lags of each term),
@@ -124,8 +130,8 @@
 wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
                 constrained = FALSE, shape = "free", order = 4,
                 basis = "clamped", lag_in = 0,
-                weights = NULL, criterion = "bic", ties = "efron",
-                clock = "auto", unit = "day",
+                weights = NULL, robust = NULL, criterion = "bic",
+                ties = "efron", clock = "auto", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
                 control = wce_control(), ...) {
   call <- without_data(match.call())
@@ -145,10 +151,14 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   check_size(design, grid)
   design$terms <- terms_with_cells(design$terms, grid)
   engine <- able_engine(choose_engine(engine), design)
-  result <- wce_fit_impl(design$rows, design$terms,
-                         lapply(grid, function(g) lapply(g, `[[`, "table")),
-                         ties, engine, control,
+  tables <- lapply(grid, function(g) lapply(g, `[[`, "table"))
+  result <- wce_fit_impl(design$rows, design$terms, tables, ties, engine,
+                         control,
                          lapply(grid, design_inequalities, ncol(design$rows$x)))
+  if (decide_robust(robust, design)) {
+    result$fits <- robust_fits(result$fits, design, tables, ties, engine)
+    design$meta$clusters <- design$cluster[c("label", "n")]
+  }
   fit <- new_wce(result, design, grid, criterion)
   # The environment of a formula holds whatever its writer had at hand.
   environment(formula) <- globalenv()

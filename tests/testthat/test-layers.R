@@ -43,11 +43,13 @@ floors <- list(
   "^(options|zzz|vigitensor-package|data)$" = 1L,
   "^engine-" = 1L,
   "^(claims|simulate|unit-rows)" = 2L,
-  "^wce-(basis|check|clock|constraint|covariates|design|exposure|formula)" = 2L,
+  "^wce-(basis|cases|check|clock|constraint|covariates|design)" = 2L,
+  "^wce-(exposure|formula)" = 2L,
   "^wce-(profile|reference|shape)" = 2L,
-  "^wce-(bands|fit|grid|warn)" = 3L,
+  "^wce-(bands|fit|grid|robust|warn)" = 3L,
   "^wce$" = 4L,
   "^wce-(effects|methods|plot|print|select)" = 5L,
+  "^cox-formula$" = 2L,
   "^cox(-|$)" = 5L,
   "^wce-compat" = 6L
 )

@@ -193,7 +193,7 @@ test_that("models that cannot be", {
   expect_fault("no_records", p, NULL, Surv(entry, exit, event) ~ exposure("a"))
   expect_fault("exposure", p, r, Surv(entry, exit, event) ~ exposure(c(1, 2)))
   expect_fault("unsupported_term", p, r,
-               Surv(entry, exit, event) ~ cluster(region) + exposure("a"))
+               Surv(entry, exit, event) ~ frailty(region) + exposure("a"))
   expect_fault("unsupported_term", p, r,
                Surv(entry, exit, event) ~ strata(region):age + exposure("a"))
   expect_error(wce_control(tol_step = -1), class = "vigitensor_error_control")

@@ -114,7 +114,7 @@ test_that("on whole times, constant pieces are sums over days", {
   ))
   expect_equal(integral_at(integral, 0:20), wce_cumulate(steps))
   defaults <- list(cutoff = 20, nknots = 1, lag_in = 0, constrained = FALSE,
-                   order = 4, basis = "clamped")
+                   shape = "free", order = 4, basis = "clamped")
   design <- wce_design(
     split_formula(Surv(entry, exit, event) ~ sex + exposure("a")),
     study$people, "person_id", study$records, defaults
