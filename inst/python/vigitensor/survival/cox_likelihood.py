@@ -20,7 +20,7 @@ Survival Data, chapter 3; weights as in survival::coxph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -127,8 +127,22 @@ def build_data(
     run_slices(
         work, [(span, c) for span in slices_of(index.n) for c in range(0, q, WIDTH)]
     )
-    weight = np.ascontiguousarray(index.of_rows(weight))
-    death_weight = weight[index.death_row]
+    none = np.empty(0)
+    return with_deaths(
+        CoxData(
+            index=index, z=z, q=q, mean=mean, ties=ties,
+            offset=np.ascontiguousarray(index.of_rows(offset)),
+            weight=np.ascontiguousarray(index.of_rows(weight)),
+            fraction=none, mean_weight=none, death_weight=none, death_sum=none,
+            death_size=none, tied=None, exact=None,
+        )
+    )  # fmt: skip
+
+
+def with_deaths(data: CoxData) -> CoxData:
+    """The data with all that follows from the deaths and their weights."""
+    index, ties = data.index, data.ties
+    death_weight = data.weight[index.death_row]
     size = np.diff(np.append(index.death_begin, index.death_row.size))
     at = index.death_event
     fraction = np.zeros(at.size)
@@ -137,15 +151,9 @@ def build_data(
     mean_weight = np.add.reduceat(death_weight, index.death_begin) / size
     if ties == "exact":
         mean_weight[size > 1] = 0.0
-    death_z = z[index.death_row, :q]
-    return CoxData(
-        index=index,
-        z=z,
-        q=q,
-        offset=np.ascontiguousarray(index.of_rows(offset)),
-        weight=weight,
-        mean=mean,
-        ties=ties,
+    death_z = data.z[index.death_row, : data.q]
+    return replace(
+        data,
         fraction=fraction,
         mean_weight=mean_weight,
         death_weight=death_weight,
@@ -243,7 +251,7 @@ def imprecise(point: Point) -> bool:
     return bool(point.share.min(initial=1.0) < _SMALLEST_SHARE)
 
 
-def _plain_is_enough(data: CoxData, point: Point) -> bool:
+def plain_is_enough(data: CoxData, point: Point) -> bool:
     """May first moments be plain sums?
 
     They then miss, of the largest risk set before, a rounding error for every
@@ -265,7 +273,7 @@ def column_means(data: CoxData, point: Point) -> Floats:
     lines = data.z.shape[1] // WIDTH
     width = WIDTH if lines else 1
     scatter = module.scatter_columns if lines else module.scatter_column
-    kept = 1 if _plain_is_enough(data, point) else 2
+    kept = 1 if plain_is_enough(data, point) else 2
     parts = _parts(index)
     groups = -(-q // width)
     shape = (groups, len(parts), index.n_events, kept, width)
