@@ -71,7 +71,8 @@ on_reticulate_load <- function(f) {
 choose_python <- function() {
   wanted <- wanted_python()
   if (wanted$source == "VIGITENSOR_PYTHON") {
-    Sys.setenv(RETICULATE_PYTHON = wanted$path)
+    # A path that is wrong is told when the engine is asked for, not before.
+    if (file.exists(wanted$path)) Sys.setenv(RETICULATE_PYTHON = wanted$path)
   } else if (wanted$source == "install_engine()") {
     if (file.exists(wanted$path)) {
       reticulate::use_python(wanted$path, required = FALSE)
