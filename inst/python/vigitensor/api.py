@@ -14,15 +14,20 @@ from typing import Any
 
 from . import cache, checks, device
 from ._version import __version__
-from .api_cox import (  # noqa: F401
+from .api_cox import fit_cox, fit_cox_many  # noqa: F401
+from .api_cox_results import (  # noqa: F401
     cox_baseline,
     cox_concordance,
     cox_residuals,
     cox_robust_var,
-    fit_cox,
-    fit_cox_many,
 )
-from .api_inputs import basis_tables, control_settings, exposure_records, person_rows
+from .api_inputs import (
+    basis_tables,
+    control_settings,
+    exposure_records,
+    inequality_rows,
+    person_rows,
+)
 from .api_many import fit_wce_many, replicate_weights  # noqa: F401
 from .api_wce import wce_scores  # noqa: F401
 from .backends import wce_fitter
@@ -48,6 +53,7 @@ def fit_wce(
     engine: str = "cpu",
     device: str | None = None,
     memory_mb: float | None = None,
+    inequalities: Sequence[Any] | None = None,
 ) -> dict[str, Any]:
     """Fit weighted cumulative exposure Cox models over a grid of bases.
 
@@ -81,13 +87,18 @@ def fit_wce(
     memory_mb : float, optional
         For torch: memory that a fit may take on the device, by default a quarter
         of what is free.
+    inequalities : list of array (r, p), optional
+        Per design (None for none) the rows of A: the likelihood is maximised
+        over A beta >= 0; covariates come first.
 
     Returns
     -------
     dict
         ``fits`` (per design: coefficients, var, loglik, score, iterations,
-        converged, halvings, infinite, n_pairs), ``covered`` (per term, whether
-        each lag up to its longest cutoff is covered), ``n_event_times``,
+        converged, halvings, infinite, n_pairs; with inequalities ``active``, the
+        rows that hold with equality, whose face ``var`` is of), ``covered`` (per
+        term, whether each lag up to its longest cutoff is covered),
+        ``n_event_times``,
         ``n_pairs`` (exposed row-event-time pairs, largest over the designs),
         ``n_events``, ``exposed_events``.
 
@@ -96,9 +107,9 @@ def fit_wce(
     EngineError
         Codes ``bad_shape``, ``bad_type``, ``not_finite``, ``bad_code``,
         ``bad_interval``, ``bad_weight``, ``bad_event``, ``bad_ties``,
-        ``bad_table``, ``bad_design``, ``bad_control``, ``time_not_whole``,
-        ``time_span``, ``no_event``, ``overflow``; with torch ``bad_engine``,
-        ``no_torch``, ``no_device``, ``bad_memory``, ``device_memory``,
+        ``bad_table``, ``bad_design``, ``bad_control``, ``bad_inequality``,
+        ``time_not_whole``, ``time_span``, ``no_event``, ``overflow``; with torch
+        ``bad_engine``, ``no_torch``, ``no_device``, ``bad_memory``, ``device_memory``,
         ``torch_forked``.
 
     Notes
@@ -115,9 +126,12 @@ def fit_wce(
     tables = basis_tables(designs, len(records))
     settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
+    limits = inequality_rows(inequalities, tables, rows.x.shape[1])
     compute = wce_fitter(engine, device, memory_mb)
     cache.warm_up()
-    result = fit_grid(rows, n_subjects, records, tables, ties, settings, compute)
+    result = fit_grid(
+        rows, n_subjects, records, tables, ties, settings, compute, limits
+    )
     return {
         "fits": [
             _fit_as_dict(fit, pairs) for fit, pairs in zip(result.fits, result.pairs)
@@ -140,6 +154,7 @@ def _fit_as_dict(fit: Fit, pairs: int) -> dict[str, Any]:
         "converged": fit.converged,
         "halvings": fit.halvings,
         "infinite": fit.infinite,
+        "active": fit.active,
         "n_pairs": float(pairs),
     }
 

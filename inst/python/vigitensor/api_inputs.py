@@ -107,6 +107,37 @@ def one_design(design: Any, n_terms: int) -> list[Floats]:
     return basis_tables([design], n_terms)[0]
 
 
+def inequality_rows(
+    given: Any, designs: Sequence[Sequence[Floats]], n_cov: int
+) -> list[Floats | None] | None:
+    """Rows A (r, p) of each design, or None."""
+    if given is None:
+        return None
+    if len(given) != len(designs):
+        raise EngineError(
+            f"`inequalities` must hold {len(designs)} matrices, one per design "
+            f"(or none in its place); it holds {len(given)}.",
+            code="bad_inequality",
+            arg="inequalities",
+        )
+    out: list[Floats | None] = []
+    for k, (rows, design) in enumerate(zip(given, designs)):
+        if rows is None:
+            out.append(None)
+            continue
+        matrix = checks.matrix(rows, f"inequalities[{k + 1}]")
+        n_par = n_cov + sum(table.shape[1] for table in design)
+        if matrix.shape[1] != n_par:
+            raise EngineError(
+                f"`inequalities[{k + 1}]` must have {n_par} columns, one per "
+                f"coefficient; it has {matrix.shape[1]}.",
+                code="bad_inequality",
+                arg=f"inequalities[{k + 1}]",
+            )
+        out.append(matrix)
+    return out
+
+
 def fitted_coefficients(coefficients: Any, n_par: int) -> Floats:
     """Coefficients of a fit: NaN where a column was dropped."""
     given = np.asarray(coefficients, dtype=np.float64).ravel()

@@ -53,6 +53,8 @@ class Problem:
     death_x: Floats  # (deaths, q + features)
     noise: Floats  # (p,) what rounding leaves of a column that should be zero
     slices: list[tuple[int, int]]
+    # (r, p) rows of A where coefficients must keep to A beta >= 0
+    inequalities: Floats = field(default_factory=lambda: np.empty((0, 1)))
 
     @property
     def n_cov(self) -> int:

@@ -4,19 +4,21 @@ Each step is halved until the likelihood is finite and does not fall. It stops
 when the Newton decrement s' I^-1 s, twice the likelihood still to be gained, is
 below ``tol_step``, and goes on for a step or two until the coefficients stand
 to a billionth of their standard error. Score and information are those at the
-result.
+result. Under linear inequalities the step is the best that keeps to them, and the
+decrement its squared length in standard errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .._typing import Bools, Floats
 from ..errors import EngineError
+from .constrained import constrained_step
 from .likelihood import Moments, Problem, evaluate, moments
 
 # Decrement at which coefficients stand to 1e-9 of their standard error.
@@ -31,6 +33,9 @@ _ROUNDING = 1e-14
 # Share of the information at zero below which a direction counts as flat,
 # at first, and at last where risks are so large that rounding has taken over.
 _FLAT, _FLATTEST = 1e-11, 1e-5
+# A step that ends beyond the top of its line, where less than this share of the
+# curvature is left, has jumped onto the flat and is halved.
+_BEYOND, _FLATTENED = -1e-6, 0.05
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Fit:
     converged: bool
     halvings: int
     infinite: Bools  # (p,)
+    # (r,) inequalities that hold with equality; ``var`` is that of their face
+    active: Bools = field(default_factory=lambda: np.zeros(0, bool))
 
 
 def independent(info: Floats, limit: Floats) -> Bools:
@@ -104,10 +111,19 @@ def fit(
     spread = np.sqrt(np.maximum(np.diag(at.info), 0) / deaths)
     iterations = halvings = polished = 0
     converged = False
+    rows = problem.inequalities * kept
+    active = np.zeros(rows.shape[0], bool)
     flat_below = _FLAT
     while True:
-        var, step, flat = _newton_step(at, unit, flat_below)
-        decrement = float(step @ at.score)
+        half, flat = _root_of_variance(at, unit, flat_below)
+        if rows.size:
+            best = constrained_step(point.beta, at.score, half, rows)
+            var, step, decrement = best.var, best.step, best.moved
+            active = best.active
+        else:
+            var = half @ half.T
+            step = var @ at.score
+            decrement = float(step @ at.score)
         if decrement < control.tol_step:
             converged = True
             if decrement <= _POLISHED or polished >= _MAX_POLISH:
@@ -116,7 +132,7 @@ def fit(
         if iterations >= control.max_iter:
             break
         iterations += 1
-        found, halved = _ascend(problem, point, step, control, evaluate, moments)
+        found, halved = _ascend(problem, point, at, step, control, evaluate, moments)
         halvings += halved
         if found is None:  # nothing finite and higher that way, to rounding
             if flat_below < _FLATTEST:
@@ -138,12 +154,14 @@ def fit(
         converged=converged,
         halvings=halvings,
         infinite=infinite,
+        active=active,
     )
 
 
 def _ascend(
     problem: Problem,
     point: Any,
+    before: Moments,
     step: Floats,
     control: Control,
     evaluate: Callable[[Problem, Floats], Any],
@@ -155,7 +173,11 @@ def _ascend(
         candidate = evaluate(problem, point.beta + step * 0.5**halved)
         if candidate.loglik >= point.loglik - slack:
             at = moments(problem, candidate)
-            if np.all(np.isfinite(at.info)):
+            if not np.all(np.isfinite(at.info)):
+                continue
+            beyond = step @ at.score < _BEYOND * (step @ before.score)
+            left = step @ at.info @ step < _FLATTENED * (step @ before.info @ step)
+            if not (beyond and left):
                 return (candidate, at), halved
     return None, control.max_halving
 
@@ -172,10 +194,8 @@ def _whitener(info: Floats, kept: Bools) -> Floats:
     return unit
 
 
-def _newton_step(
-    at: Moments, unit: Floats, limit: float
-) -> tuple[Floats, Floats, Bools]:
-    """Variance, step and the coefficients in directions that went flat.
+def _root_of_variance(at: Moments, unit: Floats, limit: float) -> tuple[Floats, Bools]:
+    """H with H H' the variance, and the coefficients in directions gone flat.
 
     In the whitened space all information was 1 at zero. A direction in which
     hardly any is left is one along which the likelihood rises without bound: it
@@ -184,13 +204,11 @@ def _newton_step(
     values, vectors = np.linalg.eigh(unit.T @ at.info @ unit)
     alive = values > limit
     directions = unit @ vectors
-    live = directions[:, alive]
-    var = (live / values[alive]) @ live.T
     dead = np.abs(directions[:, ~alive])
     # Which coefficients make up the flat directions, in units of their own.
     share = dead / np.maximum(np.linalg.norm(unit, axis=1)[:, None], 1e-300)
     flat = np.any(share > 1e-3, axis=1)
-    return var, var @ at.score, flat
+    return directions[:, alive] / np.sqrt(values[alive]), flat
 
 
 def _nothing_to_fit(loglik: float) -> Fit:

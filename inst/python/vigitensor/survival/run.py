@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -113,15 +113,24 @@ def fit_grid(
     ties: str,
     control: Control,
     fit: Callable[[Problem, Control], Fit] = fit,
+    inequalities: Sequence[Floats | None] | None = None,
 ) -> GridResult:
     """Fit every design: per term its cumulated basis table, (m + 1, J).
 
-    ``fit`` is how an engine maximises a likelihood.
+    ``fit`` is how an engine maximises a likelihood; ``inequalities`` holds each
+    design's rows A of A beta >= 0, or None.
     """
     data = prepare(rows, n_subjects, terms, designs, ties)
     risk, widest = data.risk, data.runs[data.longest]
+    fits = []
+    for k, design in enumerate(designs):
+        problem = data.problem(design)
+        limits = inequalities[k] if inequalities else None
+        if limits is not None:
+            problem = replace(problem, inequalities=limits)
+        fits.append(fit(problem, control))
     return GridResult(
-        fits=[fit(data.problem(design), control) for design in designs],
+        fits=fits,
         pairs=[data.runs[cutoffs(design)].pairs() for design in designs],
         covered=[
             covered_lags(risk, data.subject, data.tev, data.steps, k, m)
