@@ -61,6 +61,8 @@ def take(x: Tensor, index: Tensor) -> Tensor:
 
 def segment_sum(plan: SegmentPlan, x: Tensor) -> Tensor:
     """Sums (segments, ...) of x (n + 1, ...), whose last element is zero."""
+    if plan.n_segments == 0:
+        return x[:0]
     for groups in plan.levels:
         x = with_nothing(torch.cat([take(x, index).sum(1) for index in groups]))
     return take(x, plan.order)
