@@ -92,10 +92,8 @@ class CoxMany:
         self.lin = self.point.lin - self.point.top
         self.risk = np.exp(self.lin)
         self.info = moments(self.data, self.point).info
-        self.together = (
-            self.data.q <= _MOST_COVARIATES
-            and ties != "exact"
-            and plain_is_enough(self.data, self.point)
+        self.together = self.data.q <= _MOST_COVARIATES and plain_is_enough(
+            self.data, self.point
         )
 
     def fit(self, counts: Any) -> ManyFits:

@@ -195,9 +195,9 @@ def baseline(rows: CoxRows, lin: Floats, ties: str) -> Baseline:
     at = ends.death_event
     who = ends.death_row if ends.rows.size == 0 else ends.rows[ends.death_row]
     weight = rows.weight[who]
-    died = rows.event[who].astype(np.float64)
-    n_event: Floats = np.bincount(at, weight * died, minlength=ends.n_events)
-    n_censor: Floats = np.bincount(at, weight * (1 - died), minlength=ends.n_events)
+    died = rows.event[who] * weight
+    n_event = np.bincount(at, died, ends.n_events).astype(np.float64)
+    n_censor = np.bincount(at, weight - died, ends.n_events).astype(np.float64)
     index = build_index(rows.start, rows.stop, rows.event, rows.stratum, rows.weight)
     data = build_data(index, empty, none, lin, rows.weight, ties)
     point = evaluate(data, none)
