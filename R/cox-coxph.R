@@ -54,7 +54,8 @@ listen_to_coxph <- function(w, heard) {
   } else if (grepl("did not converge", text)) {
     heard$not_converged <- TRUE
     tryInvokeRestart("muffleWarning")
-  } else if (startsWith(text, "a variable appears on both")) {
+  } else if (startsWith(text, "a variable appears on both") ||
+               is_surv_warning(text)) {
     tryInvokeRestart("muffleWarning")
   }
 }

@@ -38,14 +38,11 @@ plain_matrix <- function(x) {
 # at init and at the result, score (gradient), score_test (at init), iterations,
 # halvings, converged, infinite, linear_predictors, residuals, means.
 engine_cox_fit <- function(rows, settings, penalty) {
-  exact <- settings$ties == "exact" && is.null(rows$start)
   fit <- engine_call(
     "fit_cox", start = rows$start, stop = rows$stop, event = rows$event,
     stratum = rows$stratum, offset = rows$offset, weight = rows$weight,
     x = rows$x, ties = settings$ties, init = settings$init, penalty = penalty,
-    control = engine_control(settings$control),
-    # The exact method of coxph centres every column.
-    nocenter = if (!exact) settings$nocenter
+    control = engine_control(settings$control), nocenter = settings$nocenter
   )
   p <- ncol(rows$x)
   fit$coefficients[is.nan(fit$coefficients)] <- NA_real_

@@ -136,7 +136,7 @@ convergence_info <- function(fit) {
 components_after_fit <- function(fit, rows, design, settings) {
   tolerance <- settings$control$toler.chol
   p <- length(fit$coefficients)
-  plan <- robust_plan(design, settings$robust)
+  plan <- robust_plan(design, settings)
   result <- list(n = nrow(design$y), nevent = as.double(sum(rows$event)),
                  terms = design$terms, assign = design$assign)
   var <- fit$var

@@ -10,8 +10,14 @@
 #   foreign   why the engine cannot fit this, or NULL
 
 frame_design <- function(call, parts, env, control, faults) {
-  # Surv() warns of what check_surv() has found.
-  frame <- quiet_surv(eval(frame_call(call, parts$formula), env))
+  # Surv() warns of what check_surv() has found, or stops.
+  frame <- tryCatch(
+    quiet_surv(eval(frame_call(call, parts$formula), env)),
+    error = function(e) {
+      stop_for_faults(faults)
+      stop(e)
+    }
+  )
   y <- stats::model.response(frame)
   if (!survival::is.Surv(y) && !inherits(y, "Surv2")) {
     abort_input("The left of the formula must be a `Surv()` object.",
@@ -24,7 +30,8 @@ frame_design <- function(call, parts, env, control, faults) {
   attr(terms, "intercept") <- 1
   x <- cox_model_matrix(terms, frame, faults)
   design <- list(
-    y = y, x = x, labels = colnames(x), strata = frame_strata(terms, frame),
+    y = y, x = x, labels = colnames(x) %||% character(),
+    strata = frame_strata(terms, frame),
     offset = stats::model.offset(frame),
     weights = stats::model.weights(frame),
     id = stats::model.extract(frame, "id"),
@@ -63,10 +70,13 @@ cox_terms <- function(formula, data) {
 
 quiet_surv <- function(code) {
   withCallingHandlers(code, warning = function(w) {
-    from_surv <- c("Stop time must be > start time", "Invalid status value")
-    text <- conditionMessage(w)
-    if (any(startsWith(text, from_surv))) tryInvokeRestart("muffleWarning")
+    if (is_surv_warning(conditionMessage(w))) tryInvokeRestart("muffleWarning")
   })
+}
+
+is_surv_warning <- function(text) {
+  any(startsWith(text, c("Stop time must be > start time",
+                         "Invalid status value")))
 }
 
 foreign_frame <- function(frame, y) {
@@ -112,7 +122,6 @@ check_one_level <- function(frame, faults) {
       stop_constant(name)
     }
   }
-  stop_for_faults(faults)
 }
 
 frame_strata <- function(terms, frame) {

@@ -48,6 +48,9 @@ plain_design <- function(call, parts, env, data, surv, faults) {
 plain_terms <- function(call, formula, data, surv) {
   if (!is.data.frame(data) || nrow(data) == 0L || is.null(surv)) return(NULL)
   if (any(c("subset", "model") %in% names(call))) return(NULL)
+  readable <- vapply(surv, function(x) is.numeric(x) || is.logical(x) ||
+                       inherits(x, "difftime"), NA)
+  if (!all(readable) || !all(lengths(surv) == nrow(data))) return(NULL)
   named <- function(name) {
     is.null(call[[name]]) || is.symbol(call[[name]]) &&
       as.character(call[[name]]) %in% names(data)

@@ -2,8 +2,9 @@
 
 # When coxph takes the robust variance without being asked: groups given,
 # weights that cannot be counts, people with several events. Value:
-# list(robust, groups), groups being codes or NULL.
-robust_plan <- function(design, robust) {
+# list(robust, groups, of_concordance), the last two being codes or NULL.
+robust_plan <- function(design, settings) {
+  robust <- settings$robust
   y <- design$y
   cluster <- design$cluster
   has_cluster <- length(cluster) > 0L
@@ -16,6 +17,11 @@ robust_plan <- function(design, robust) {
     warn_user("`cluster` has no effect with `robust = FALSE`.",
               code = "cluster_ignored")
     return(list(robust = FALSE, groups = NULL, of_concordance = cluster))
+  }
+  if (wanted && settings$ties == "exact") {
+    abort_input("There is no robust variance with exact ties.",
+                i = "Use `robust = FALSE`, or `ties = \"efron\"`.",
+                code = "robust")
   }
   groups <- if (has_cluster) group_codes(cluster) else if (wanted && has_id) {
     group_codes(design$id)

@@ -81,7 +81,7 @@ cox <- function(formula, data, weights, subset, na.action, init, control,
   call <- match.call()
   env <- parent.frame()
   known <- setdiff(names(formals(cox)), "...")
-  check_cox_dots(...names(), known)
+  check_cox_dots(...names() %||% rep("", ...length()), known)
   if (missing(formula)) {
     abort_input("`formula` is missing.",
                 i = "Like `Surv(start, stop, event) ~ sex + age`.",
