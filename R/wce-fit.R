@@ -8,10 +8,6 @@ wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
                          control = list(), inequalities = NULL) {
   compute <- switch(engine,
     reference = fit_wce_reference,
-    torch = function(...) {
-      engine_call("fit_wce", ..., engine = "torch",
-                  device = getOption("vigitensor.device"))
-    },
     function(...) engine_call("fit_wce", ...)
   )
   extra <- if (!all(vapply(inequalities, is.null, NA))) {
@@ -19,7 +15,8 @@ wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
   }
   arguments <- c(
     engine_rows(rows, terms),
-    list(designs = designs, ties = ties, control = unclass(control)), extra
+    list(designs = designs, ties = ties, control = unclass(control)), extra,
+    engine_options(engine)
   )
   result <- do.call(compute, arguments, quote = TRUE)
   result$fits <- lapply(result$fits, tidy_fit)
@@ -67,12 +64,9 @@ tidy_fit <- function(fit) {
 }
 
 # The engine that can do what a design asks for.
-# The fast engine has neither a continuous clock nor shapes yet.
+# The fast engine has no continuous clock yet.
 able_engine <- function(engine, design) {
-  free <- vapply(design$terms, function(s) identical(s$shape, "free"), NA)
-  if (engine == "reference" || design$clock == "unit" && all(free)) {
-    return(engine)
-  }
+  if (engine == "reference" || design$clock == "unit") return(engine)
   check_reference_size(design$rows)
   "reference"
 }
@@ -91,8 +85,7 @@ check_reference_size <- function(rows, most = 2e6) {
     x = sprintf(paste("There are %s pairs of a row at risk and an event time;",
                       "the reference engine takes %s."),
                 format_count(pairs), format_count(most)),
-    i = paste("Only the reference engine has a continuous clock and shapes:",
-              "use whole times and `shape = \"free\"`."),
+    i = "Only the reference engine has a continuous clock: use whole times.",
     code = "too_large"
   )
 }

@@ -1,5 +1,7 @@
-# Score and martingale residuals by survival::residuals.coxph on expanded rows.
-# Arguments and value are those of the engine function wce_scores().
+# Score and martingale residuals of the reference engine, written out set by
+# set. Arguments and value are those of the engine function wce_scores().
+# Source: Therneau and Grambsch (2000), Modeling Survival Data, section 4.6,
+# with Efron's ties; equal to survival::residuals.coxph() on expanded rows.
 
 wce_scores_reference <- function(start, stop, event, stratum, subject, offset,
                                  weight, x, n_subjects, terms, design,
@@ -11,41 +13,42 @@ wce_scores_reference <- function(start, stop, event, stratum, subject, offset,
     past$features(k, design[[k]])
   })
   z <- cbind(x[risk$row, , drop = FALSE], do.call(cbind, columns))
-  used <- which(!is.na(coefficients))
-  eta <- drop(z[, used, drop = FALSE] %*% coefficients[used])
-  fit <- reference_at(risk, z[, used, drop = FALSE], eta + offset[risk$row],
-                      weight[risk$row], ties)
-  unit <- if (by == "subject") subject[risk$row] else risk$row
-  n_units <- if (by == "subject") n_subjects else length(start)
-  total <- function(values) {
-    sums <- rowsum(values, unit, reorder = FALSE)
-    filled <- matrix(0, n_units, ncol(sums))
-    filled[as.integer(rownames(sums)), ] <- sums
-    filled
+  used <- !is.na(coefficients)
+  eta <- drop(z[, used, drop = FALSE] %*% coefficients[used]) +
+    offset[risk$row]
+  each <- matrix(0, length(eta), length(coefficients) + 1L)
+  for (pairs in split(seq_along(eta), risk$set)) {
+    each[pairs, ] <- reference_residuals(
+      z[pairs, , drop = FALSE], eta[pairs], weight[risk$row[pairs]],
+      risk$event[pairs] == 1, ties
+    )
   }
-  score <- matrix(0, n_units, length(coefficients))
-  if (length(used)) score[, used] <- total(as.matrix(fit("score", weighted)))
-  list(score = score,
-       martingale = drop(total(as.matrix(fit("martingale", weighted)))))
+  if (weighted) each <- each * weight[risk$row]
+  by_subject <- by == "subject"
+  sums <- rowsum(each, if (by_subject) subject[risk$row] else risk$row)
+  total <- matrix(0, if (by_subject) n_subjects else length(start), ncol(each))
+  total[as.integer(rownames(sums)), ] <- sums
+  score <- total[, -ncol(total), drop = FALSE]
+  score[, !used] <- 0
+  list(score = score, martingale = total[, ncol(total)])
 }
 
-# Residuals of the model whose linear predictor is eta: an offset, with the
-# coefficients of z held at zero.
-reference_at <- function(risk, z, eta, weight, ties) {
-  y <- survival::Surv(rep(1, length(eta)), risk$event)
-  set <- risk$set
-  control <- survival::coxph.control(iter.max = 0)
-  fit <- suppressWarnings(
-    if (ncol(z) == 0L) {
-      survival::coxph(y ~ strata(set) + offset(eta), weights = weight,
-                      ties = ties, robust = FALSE)
-    } else {
-      survival::coxph(y ~ z + strata(set) + offset(eta), weights = weight,
-                      ties = ties, robust = FALSE, init = numeric(ncol(z)),
-                      control = control)
-    }
-  )
-  function(type, weighted) {
-    stats::residuals(fit, type = type, weighted = weighted)
+# Of one risk set; the last column is the martingale residual.
+reference_residuals <- function(z, eta, weight, dead, ties) {
+  z <- cbind(z, 1)
+  n_dead <- sum(dead)
+  left_out <- if (ties == "efron") (seq_len(n_dead) - 1) / n_dead else
+    numeric(n_dead)
+  r <- exp(eta - max(eta))
+  residual <- z * 0
+  for (f in left_out) {
+    share <- r * (1 - f * dead)
+    s0 <- sum(weight * share)
+    centre <- colSums(weight * share * z) / s0
+    centre[ncol(z)] <- 0
+    centred <- sweep(z, 2L, centre)
+    residual <- residual + dead * centred / n_dead -
+      mean(weight[dead]) * share * centred / s0
   }
+  residual
 }

@@ -103,21 +103,24 @@ test_that("the fit is the best one of that shape", {
                           function(lags) table[lags, , drop = FALSE])
     a <- shape_matrix(5, case[[3L]], 4, case[[2L]])
     best <- best_face(pieces, a)
-    fit <- shaped_fit(study, case[[2L]], constrained = case[[3L]], nknots = 1)
-    expect_equal(fit$loglik[2], best$loglik, tolerance = 1e-10)
-    expect_equal(unname(coef(fit)), best$beta, tolerance = 1e-6)
-    expect_equal(unname(fit$var), best$var, tolerance = 1e-5)
-    expect_identical(fit$active, best$held)
-    expect_identical(fit$df, length(coef(fit)) - sum(best$held))
-    n_active <- n_active + sum(fit$active)
-    # On the face exactly, and the gradient points out of the feasible set.
-    b <- coef(fit)[-(1:2)]
-    expect_lt(max(abs(a[fit$active, ] %*% b), 0), 1e-12)
-    expect_gte(min(a %*% b), -1e-12)
-    multiplier <- qr.solve(t(a), -fit$score[-(1:2)])
-    expect_lt(max(abs(t(a) %*% multiplier + fit$score[-(1:2)])), 1e-5)
-    expect_gte(min(multiplier), -1e-5)
-    expect_lt(max(abs(multiplier[!fit$active]), 0), 1e-5)
+    for (engine in engines_here()) {
+      fit <- shaped_fit(study, case[[2L]], constrained = case[[3L]], nknots = 1,
+                        engine = engine)
+      expect_equal(fit$loglik[2], best$loglik, tolerance = 1e-10)
+      expect_equal(unname(coef(fit)), best$beta, tolerance = 1e-6)
+      expect_equal(unname(fit$var), best$var, tolerance = 1e-5)
+      expect_identical(fit$active, best$held)
+      expect_identical(fit$df, length(coef(fit)) - sum(best$held))
+      n_active <- n_active + sum(fit$active)
+      # On the face exactly, and the gradient points out of the feasible set.
+      b <- coef(fit)[-(1:2)]
+      expect_lt(max(abs(a[fit$active, ] %*% b), 0), 1e-12)
+      expect_gte(min(a %*% b), -1e-12)
+      multiplier <- qr.solve(t(a), -fit$score[-(1:2)])
+      expect_lt(max(abs(t(a) %*% multiplier + fit$score[-(1:2)])), 1e-5)
+      expect_gte(min(multiplier), -1e-5)
+      expect_lt(max(abs(multiplier[!fit$active]), 0), 1e-5)
+    }
   }
   expect_gt(n_active, 3L)
 })
@@ -158,6 +161,31 @@ test_that("a shaped fit says so", {
                      nknots = 0)
   table <- coef(summary(none))
   expect_true(all(is.na(table[table[, "se(coef)"] == 0, "z"])))
+})
+
+test_that("the engines agree on shapes over a grid", {
+  skip_if_no_engine()
+  for (seed in 68:71) {
+    study <- random_study(seed, n = 60L)
+    shape <- list(c("nonnegative", "decreasing"), "increasing", "nonpositive",
+                  "decreasing")[[seed - 67L]]
+    run <- function(engine) {
+      suppressWarnings(
+        wce(Surv(entry, exit, event) ~ age + exposure("a", shape = shape) +
+              strata(region), data = study$people, id = person_id,
+            records = study$records, cutoff = c(12, 25), nknots = 0:2,
+            engine = engine), classes = "vigitensor_warning"
+      )
+    }
+    cpu <- run("cpu")
+    reference <- run("reference")
+    expect_equal(cpu$selection, reference$selection, tolerance = 1e-9)
+    for (row in seq_along(cpu$fits)) {
+      expect_equal(cpu$fits[[row]]$coefficients,
+                   reference$fits[[row]]$coefficients, tolerance = 1e-6)
+      expect_identical(cpu$fits[[row]]$active, reference$fits[[row]]$active)
+    }
+  }
 })
 
 test_that("terms have their own shapes", {
