@@ -22,6 +22,7 @@ from .api_cox_results import (  # noqa: F401
     cox_robust_var,
 )
 from .api_inputs import (
+    are_real,
     basis_tables,
     control_settings,
     exposure_records,
@@ -31,6 +32,7 @@ from .api_inputs import (
 from .api_many import fit_wce_many, replicate_weights  # noqa: F401
 from .api_wce import wce_scores  # noqa: F401
 from .backends import wce_fitter
+from .errors import EngineError
 from .survival.newton import Fit
 from .survival.run import fit_grid
 from .survival.torch_device import torch_devices
@@ -77,7 +79,11 @@ def fit_wce(
         records (start, stop], whole time units, dose per unit; records of one
         subject add where they overlap.
     designs : list of list of array (m + 1, J)
-        Per design and term the cumulated basis table C, C(0) = 0.
+        Per design and term the cumulated basis table C, C(0) = 0. Or, for
+        real-valued times, dicts of ``breaks`` (K + 1 lags from 0 to the cutoff)
+        and ``coefficients`` (K * powers, J): piece by piece the polynomial in
+        u - break that is the integral of the basis from 0 to u. A term may then
+        have ``cells``, lags between which ``covered`` tells of doses.
     ties : {"efron", "breslow"}
     control : dict
         ``max_iter``, ``tol_step``, ``tol_singular``, ``max_halving``.
@@ -122,10 +128,14 @@ def fit_wce(
     rows = person_rows(
         start, stop, event, stratum, subject, offset, weight, x, n_subjects
     )
-    records = exposure_records(terms, n_subjects)
-    tables = basis_tables(designs, len(records))
+    tables = basis_tables(designs, len(terms))
+    records = exposure_records(terms, n_subjects, are_real(tables))
     settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
+    if engine == "torch" and are_real(tables):
+        raise EngineError(
+            'Real-valued times need `engine` "cpu".', code="bad_engine", arg="engine"
+        )
     limits = inequality_rows(inequalities, tables, rows.x.shape[1])
     compute = wce_fitter(engine, device, memory_mb)
     cache.warm_up()

@@ -15,6 +15,7 @@ from ._typing import Floats, Ints
 from .errors import EngineError
 from .survival.exposure import Records
 from .survival.newton import Control
+from .survival.real_times import Basis, Curve, n_columns
 from .survival.run import Rows
 
 _FIRST = 1  # R's first code
@@ -61,14 +62,16 @@ def _events(event: Any, n: int) -> Ints:
 
 
 def exposure_records(
-    terms: Sequence[Mapping[str, Any]], n_subjects: int
+    terms: Sequence[Mapping[str, Any]], n_subjects: int, real: bool = False
 ) -> list[Records]:
-    """Exposure records of every term, checked."""
-    return [_records(term, f"terms[{k + 1}]", n_subjects)
-            for k, term in enumerate(terms)]  # fmt: skip
+    """Exposure records of every term, checked; times whole unless ``real``."""
+    return [
+        _records(term, f"terms[{k + 1}]", n_subjects, real)
+        for k, term in enumerate(terms)
+    ]
 
 
-def _records(term: Mapping[str, Any], arg: str, n_subjects: int) -> Records:
+def _records(term: Mapping[str, Any], arg: str, n_subjects: int, real: bool) -> Records:
     try:
         given = [term[name] for name in ("subject", "start", "stop", "dose")]
     except (KeyError, TypeError, IndexError):
@@ -81,14 +84,19 @@ def _records(term: Mapping[str, Any], arg: str, n_subjects: int) -> Records:
     start = checks.vector(given[1], f"{arg}$start", subject.size)
     stop = checks.vector(given[2], f"{arg}$stop", subject.size)
     checks.after(start, stop, f"{arg}$stop")
-    checks.whole(start, f"{arg}$start")
-    checks.whole(stop, f"{arg}$stop")
+    if not real:
+        checks.whole(start, f"{arg}$start")
+        checks.whole(stop, f"{arg}$stop")
     dose = checks.vector(given[3], f"{arg}$dose", subject.size)
-    return Records(subject, start, stop, dose)
+    cells = None
+    if real and "cells" in term:
+        cells = checks.vector(term["cells"], f"{arg}$cells")
+        checks.after(cells[:-1], cells[1:], f"{arg}$cells")
+    return Records(subject, start, stop, dose, cells)
 
 
-def basis_tables(designs: Any, n_terms: int) -> list[list[Floats]]:
-    """Cumulated basis tables of every design and term."""
+def basis_tables(designs: Any, n_terms: int) -> list[list[Basis]]:
+    """Cumulated bases of every design and term."""
     if len(designs) == 0 or any(len(design) != n_terms for design in designs):
         raise EngineError(
             f"`designs` must hold at least one design, each with {n_terms} "
@@ -96,19 +104,59 @@ def basis_tables(designs: Any, n_terms: int) -> list[list[Floats]]:
             code="bad_design",
             arg="designs",
         )
-    return [
-        [checks.table(t, f"designs[{d + 1}][{k + 1}]") for k, t in enumerate(design)]
+    out = [
+        [_basis(t, f"designs[{d + 1}][{k + 1}]") for k, t in enumerate(design)]
         for d, design in enumerate(designs)
     ]
+    if len({isinstance(basis, Curve) for design in out for basis in design}) > 1:
+        raise EngineError(
+            "`designs` must be tables for whole time units, or curves for real-valued "
+            "times, not some of each.",
+            code="bad_design",
+            arg="designs",
+        )
+    return out
 
 
-def one_design(design: Any, n_terms: int) -> list[Floats]:
+def are_real(designs: Sequence[Sequence[Basis]]) -> bool:
+    """Are times real-valued, by the kind of the bases?"""
+    return any(isinstance(basis, Curve) for basis in designs[0])
+
+
+def _basis(given: Any, arg: str) -> Basis:
+    if not isinstance(given, Mapping):
+        return checks.table(given, arg)
+    if not {"breaks", "coefficients"} <= set(given):
+        raise EngineError(
+            f"`{arg}` must have breaks and coefficients.", code="bad_table", arg=arg
+        )
+    breaks = checks.vector(given["breaks"], f"{arg}$breaks")
+    coef = checks.matrix(given["coefficients"], f"{arg}$coefficients")
+    pieces = breaks.size - 1
+    good = pieces >= 1 and coef.shape[1] >= 1 and coef.shape[0] % pieces == 0
+    good = (
+        good
+        and coef.shape[0] > 0
+        and breaks[0] == 0
+        and bool(np.all(np.diff(breaks) > 0))
+    )
+    if not good or np.any(coef[0] != 0):
+        raise EngineError(
+            f"`{arg}` must have breaks that rise from 0, and coefficients of powers 0, "
+            "1, ... for each piece, one column per feature, 0 at lag 0.",
+            code="bad_table",
+            arg=arg,
+        )
+    return Curve(breaks, np.ascontiguousarray(coef).reshape(pieces, -1, coef.shape[1]))
+
+
+def one_design(design: Any, n_terms: int) -> list[Basis]:
     """The tables of the one design of a fitted model."""
     return basis_tables([design], n_terms)[0]
 
 
 def inequality_rows(
-    given: Any, designs: Sequence[Sequence[Floats]], n_cov: int
+    given: Any, designs: Sequence[Sequence[Basis]], n_cov: int
 ) -> list[Floats | None] | None:
     """Rows A (r, p) of each design, or None."""
     if given is None:
@@ -126,7 +174,7 @@ def inequality_rows(
             out.append(None)
             continue
         matrix = checks.matrix(rows, f"inequalities[{k + 1}]")
-        n_par = n_cov + sum(table.shape[1] for table in design)
+        n_par = n_cov + sum(n_columns(basis) for basis in design)
         if matrix.shape[1] != n_par:
             raise EngineError(
                 f"`inequalities[{k + 1}]` must have {n_par} columns, one per "

@@ -11,6 +11,7 @@ import numpy as np
 from . import cache, checks
 from ._typing import Floats
 from .api_inputs import (
+    are_real,
     control_settings,
     exposure_records,
     fitted_coefficients,
@@ -21,6 +22,7 @@ from .errors import EngineError
 from .survival import many, newton, replicates
 from .survival.likelihood import evaluate, moments
 from .survival.newton import Fit
+from .survival.real_times import n_columns
 from .survival.run import prepare
 from .survival.scores import by_subject, residuals
 
@@ -102,7 +104,7 @@ def fit_wce_many(
     design : list of array (m + 1, J)
         The cumulated basis table of each term.
     coefficients : array (p,)
-        Of the full fit; NaN where a column was dropped.
+        Of the full fit; NaN or 0 where a column was dropped.
     ties : {"efron", "breslow"}
     weights : array (B, n_subjects), optional
         Weights of subjects, not negative, of any numeric type.
@@ -132,9 +134,9 @@ def fit_wce_many(
     rows = person_rows(
         start, stop, event, stratum, subject, offset, weight, x, n_subjects
     )
-    records = exposure_records(terms, n_subjects)
-    tables = one_design(design, len(records))
-    n_par = rows.x.shape[1] + sum(table.shape[1] for table in tables)
+    tables = one_design(design, len(terms))
+    records = exposure_records(terms, n_subjects, are_real([tables]))
+    n_par = rows.x.shape[1] + sum(n_columns(table) for table in tables)
     given = fitted_coefficients(coefficients, n_par)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     method = checks.word(method, "method", many.METHODS)
@@ -151,7 +153,9 @@ def fit_wce_many(
             arg="coefficients",
         )
     at = moments(problem, point)
-    kept = ~np.isnan(given)
+    # A dropped column may also come as 0.
+    kept = (given != 0) | newton.kept_columns(problem, at, settings)
+    kept &= ~np.isnan(given)
     var = many.inverse(at.info, kept)
     if var is None:
         raise EngineError(

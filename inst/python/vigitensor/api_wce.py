@@ -9,6 +9,7 @@ import numpy as np
 
 from . import cache, checks
 from .api_inputs import (
+    are_real,
     exposure_records,
     fitted_coefficients,
     one_design,
@@ -16,6 +17,8 @@ from .api_inputs import (
 )
 from .errors import EngineError
 from .survival.likelihood import evaluate, moments
+from .survival.newton import Control, kept_columns
+from .survival.real_times import n_columns
 from .survival.run import prepare
 from .survival.scores import by_subject, residuals
 
@@ -46,7 +49,7 @@ def wce_scores(
     design : list of array (m + 1, J)
         The cumulated basis table of each term.
     coefficients : array (p,)
-        Of a fit; NaN where a column was dropped.
+        Of a fit; NaN or 0 where a column was dropped.
     ties : {"efron", "breslow"}
     weighted : bool
         Times the case weights; weighted scores add up to the total score.
@@ -68,9 +71,9 @@ def wce_scores(
     rows = person_rows(
         start, stop, event, stratum, subject, offset, weight, x, n_subjects
     )
-    records = exposure_records(terms, n_subjects)
-    tables = one_design(design, len(records))
-    n_par = rows.x.shape[1] + sum(table.shape[1] for table in tables)
+    tables = one_design(design, len(terms))
+    records = exposure_records(terms, n_subjects, are_real([tables]))
+    n_par = rows.x.shape[1] + sum(n_columns(table) for table in tables)
     given = fitted_coefficients(coefficients, n_par)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     by = checks.word(by, "by", ("subject", "row"))
@@ -84,9 +87,12 @@ def wce_scores(
             code="overflow",
             arg="coefficients",
         )
-    found = residuals(problem, point, moments(problem, point))
+    at = moments(problem, point)
+    found = residuals(problem, point, at)
     score, martingale = found.score, found.martingale
-    score[:, np.isnan(given)] = 0.0
+    # A dropped column may also come as 0.
+    kept = (given != 0) | kept_columns(problem, at, Control())
+    score[:, np.isnan(given) | ~kept] = 0.0
     if weighted:
         score = score * problem.weight[:, None]
         martingale = martingale * problem.weight

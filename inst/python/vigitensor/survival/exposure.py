@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .riskset import RiskSet
 
 RECORDS = "vigitensor.survival.kernels_records"
+REAL = "vigitensor.survival.kernels_real"
 _ROWS_PER_SLICE = 65536
 
 
@@ -33,6 +34,8 @@ class Records:
     start: Floats  # (r,)
     stop: Floats  # (r,)
     dose: Floats  # (r,) per time unit
+    # Real times: lags between which it is told whether somebody had a dose
+    cells: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def find_runs(risk: RiskSet, subject: Ints, tev: Ints, steps: Steps, cut: Ints) 
     if steps.n_terms == 0 or steps.time.size == 0:
         none = np.empty(0, np.int32)
         return Runs(np.zeros(n + 1, np.int64), none, none)
-    kernel = load_kernels(RECORDS).exposed_runs
+    real = tev.dtype.kind == "f"
+    kernel = load_kernels(REAL if real else RECORDS).exposed_runs
     count = np.empty(n, np.int64)
     spans = row_slices(n)
     empty = np.empty(0, np.int32)

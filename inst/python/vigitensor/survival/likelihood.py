@@ -18,13 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .._typing import Floats, Ints
 from ..cache import load_kernels
 from ..pool import run_slices
-from .exposure import Runs, Steps
+from .exposure import REAL, Runs, Steps
+from .real_times import Basis, Curve, n_columns, pack_curves
 from .riskset import RiskSet
 
 RISK = "vigitensor.survival.kernels_risk"
@@ -44,7 +46,7 @@ class Problem:
     weight: Floats  # (n,)
     offset: Floats  # (n,)
     z: Floats  # (n, q) covariates less their means, C order
-    tev: Ints  # (events,) int32
+    tev: Ints  # (events,) int32, or float64 for real-valued times
     steps: Steps
     runs: Runs
     cut: Ints  # (terms,) int32
@@ -55,6 +57,8 @@ class Problem:
     slices: list[tuple[int, int]]
     # (r, p) rows of A where coefficients must keep to A beta >= 0
     inequalities: Floats = field(default_factory=lambda: np.empty((0, 1)))
+    # (terms,) numbers at the head of a row of ctab that are no coefficients
+    head: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def n_cov(self) -> int:
@@ -119,36 +123,57 @@ def build_problem(
     tev: Ints,
     steps: Steps,
     runs: Runs,
-    tables: Sequence[Floats],
+    tables: Sequence[Basis],
 ) -> Problem:
-    """Lay out one design: ``tables`` holds C, (m + 1, J), of each term.
+    """Lay out one design: ``tables`` holds C of each term.
 
     ``z_size`` (q,) is the size of the covariates before centring.
     """
-    cut = np.array([t.shape[0] - 1 for t in tables], np.int32)
+    ctab, cut, head, largest = _lay_out(tables)
     col_ptr = np.zeros(len(tables) + 1, np.int64)
-    np.cumsum([t.shape[1] for t in tables], out=col_ptr[1:])
-    ctab = np.zeros((int(col_ptr[-1]), int(cut.max(initial=0)) + 1 + 2 * PAD))
-    for k, table in enumerate(tables):
-        columns = ctab[col_ptr[k] : col_ptr[k + 1], PAD:]
-        columns[:, : table.shape[0]] = table.T
-        columns[:, table.shape[0] :] = table[-1][:, None]
+    np.cumsum([n_columns(t) for t in tables], out=col_ptr[1:])
     death_x = np.empty((risk.death_row.size, z.shape[1] + ctab.shape[0]))
     death_x[:, : z.shape[1]] = z[risk.death_row]
     features = np.empty((risk.death_row.size, ctab.shape[0]))
     if features.size:
-        load_kernels(RISK).features_at(
+        passes(tev).features_at(
             subject[risk.death_row], risk.death_event, tev,
             steps.ptr, steps.time, steps.level, cut, ctab, col_ptr,
             np.zeros((ctab.shape[0], PAD)), features,
         )  # fmt: skip
     death_x[:, z.shape[1] :] = features
-    size = np.abs(ctab).max(axis=1, initial=0) * np.abs(steps.level).max(initial=0)
+    size = largest * np.abs(steps.level).max(initial=0)
     noise = 16 * np.finfo(float).eps * np.concatenate((z_size, size))
     return Problem(
         risk, subject, weight, offset, z, tev, steps, runs, cut, col_ptr, ctab,
-        death_x, noise, cut_slices(runs, risk.lo.size),
+        death_x, noise, cut_slices(runs, risk.lo.size), head=head,
     )  # fmt: skip
+
+
+def passes(tev: Ints) -> Any:
+    """Module of the kernels for whole or for real-valued event times."""
+    return load_kernels(REAL if tev.dtype.kind == "f" else RISK)
+
+
+def _lay_out(tables: Sequence[Basis]) -> tuple[Floats, Ints, Ints, Floats]:
+    """Tables as kernels read them, windows, headers, largest of each column."""
+    curves = [t for t in tables if isinstance(t, Curve)]
+    if curves:
+        rows, head = pack_curves(curves)
+        windows = np.array([c.window for c in curves])
+        return rows, windows, head, np.concatenate([c.largest() for c in curves])
+    grids = [t for t in tables if not isinstance(t, Curve)]
+    cut = np.array([t.shape[0] - 1 for t in grids], np.int32)
+    width = int(cut.max(initial=0)) + 1
+    ctab = np.zeros((sum(t.shape[1] for t in grids), width + 2 * PAD))
+    at = 0
+    for table in grids:
+        columns = ctab[at : at + table.shape[1], PAD:]
+        columns[:, : table.shape[0]] = table.T
+        columns[:, table.shape[0] :] = table[-1][:, None]
+        at += table.shape[1]
+    head = np.zeros(cut.size, np.int64)
+    return ctab, cut, head, np.abs(ctab).max(axis=1, initial=0)
 
 
 def cut_slices(runs: Runs, n: int) -> list[tuple[int, int]]:
@@ -198,7 +223,8 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
     for k in range(p.cut.size):
         columns = slice(p.col_ptr[k], p.col_ptr[k + 1])
         wtab[k] = beta[q:][columns] @ p.ctab[columns]
-    kernel = load_kernels(RISK).risk_pass
+        wtab[k, : p.head[k]] = p.ctab[p.col_ptr[k], : p.head[k]]
+    kernel = passes(p.tev).risk_pass
     total = Sum((risk.n_events,))
 
     def work(span: tuple[int, int]) -> Floats:
@@ -237,7 +263,7 @@ def moments(problem: Problem, point: Point) -> Moments:
     n_feat = p.n_par - q
     begin, at, fraction = risk.death_begin, risk.death_event, risk.fraction
     wt = risk.mean_weight / point.s0 * np.add.reduceat(point.phi, begin)
-    module = load_kernels(RISK)
+    module = passes(p.tev)
     cells = np.empty(risk.levels * risk.width if q else 0)
     if q:
         module.gather_cells(wt * point.factor, risk.width, cells)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from .._typing import Floats, Ints
 from ..cache import load_kernels
 from ..pool import one_blas_thread, run_slices
+from .exposure import REAL
 from .likelihood import (
     PAD,
     RISK,
@@ -73,7 +75,7 @@ def evaluate_many(
     """
     p, risk, q = problem, problem.risk, problem.n_cov
     per = 1 + p.n_par
-    kernel = load_kernels(MANY).many_risks
+    kernel = _module(p).many_risks
     blocks = _blocks(problem, replicates)
     lowered = {}
     run_slices(lambda r: lowered.update({id(r): _lower(p, r, top)}), replicates)
@@ -186,7 +188,7 @@ def informations(
     p, risk, q = problem, problem.risk, problem.n_cov
     n_par = p.n_par
     half = np.tril_indices(n_par)
-    module, gather = load_kernels(MANY), load_kernels(RISK).gather_cells
+    module, gather = _module(p), load_kernels(RISK).gather_cells
     blocks = _blocks(problem, replicates)
     lines: dict[int, tuple[Floats, Floats, Floats]] = {}
 
@@ -236,6 +238,10 @@ def informations(
                 full[half] = second
                 full.T[half] = second
                 r.info = information(r.risk, p.death_x, _point(r), full, r.xbar)[0]
+
+
+def _module(problem: Problem) -> Any:
+    return load_kernels(REAL if problem.tev.dtype.kind == "f" else MANY)
 
 
 def _point(r: Replicate) -> Point:

@@ -83,6 +83,13 @@ def independent(info: Floats, limit: Floats) -> Bools:
     return keep
 
 
+def kept_columns(problem: Problem, at: Moments, control: Control) -> Bools:
+    """Columns that are not collinear, which no parameter changes."""
+    deaths = problem.risk.death_weight.sum()
+    limit = control.tol_singular * at.raw + deaths * problem.noise**2
+    return independent(at.info, limit)
+
+
 def fit(
     problem: Problem,
     control: Control,
@@ -103,11 +110,9 @@ def fit(
     if p == 0:
         return _nothing_to_fit(loglik_zero)
     at = moments(problem, point)
-    # Whether columns are collinear does not depend on the parameters.
-    deaths = problem.risk.death_weight.sum()
-    limit = control.tol_singular * at.raw + deaths * problem.noise**2
-    kept = independent(at.info, limit)
+    kept = kept_columns(problem, at, control)
     unit = _whitener(at.info, kept)
+    deaths = problem.risk.death_weight.sum()
     spread = np.sqrt(np.maximum(np.diag(at.info), 0) / deaths)
     iterations = halvings = polished = 0
     converged = False

@@ -12,6 +12,7 @@ from . import exposure
 from .coverage import covered_lags
 from .likelihood import Problem, build_problem
 from .newton import Control, Fit, fit
+from .real_times import Basis, Curve, covered_cells, real_steps, window_of
 from .riskset import RiskSet, build_risk_set, whole_times
 
 
@@ -53,10 +54,10 @@ class Data:
     z_size: Floats  # (q,) largest of each covariate before that
     tev: Ints  # (events,) int32 event times, counted from the first
     steps: exposure.Steps
-    longest: tuple[int, ...]  # longest cutoff of each term
-    runs: dict[tuple[int, ...], exposure.Runs]  # by the cutoffs of the terms
+    longest: tuple[float, ...]  # longest cutoff of each term
+    runs: dict[tuple[float, ...], exposure.Runs]  # by the cutoffs of the terms
 
-    def problem(self, design: Sequence[Floats]) -> Problem:
+    def problem(self, design: Sequence[Basis]) -> Problem:
         """One design laid out for the likelihood."""
         return build_problem(
             self.risk, self.subject, self.weight, self.offset, self.z, self.z_size,
@@ -64,16 +65,16 @@ class Data:
         )  # fmt: skip
 
 
-def cutoffs(design: Sequence[Floats]) -> tuple[int, ...]:
-    """Window of each term, from the sizes of its table."""
-    return tuple(len(table) - 1 for table in design)
+def cutoffs(design: Sequence[Basis]) -> tuple[float, ...]:
+    """Window of each term."""
+    return tuple(window_of(basis) for basis in design)
 
 
 def prepare(
     rows: Rows,
     n_subjects: int,
     terms: Sequence[exposure.Records],
-    designs: Sequence[Sequence[Floats]],
+    designs: Sequence[Sequence[Basis]],
     ties: str,
 ) -> Data:
     """Index risk sets, sum records, find the exposed runs of every window."""
@@ -86,17 +87,25 @@ def prepare(
     if z.size:
         z -= z.mean(axis=0)  # coefficients stay, sums lose less
     subject = rows.subject[pick]
-    tev = np.zeros(risk.n_events, np.int32)
+    tev: Ints = np.zeros(risk.n_events, np.int32)
     origin = 0.0
-    if terms:
+    real = any(isinstance(basis, Curve) for basis in designs[0])
+    if real:
+        tev = risk.time
+    elif terms:
         tev, origin = whole_times(risk)
     windows = {cutoffs(design) for design in designs}
     longest = tuple(max(cuts) for cuts in zip(*windows))
-    steps = exposure.build_steps(
-        terms, n_subjects, origin, int(tev.max()), max(longest, default=0)
-    )
+    most = max(longest, default=0)
+    if real:
+        steps = real_steps(terms, n_subjects, tev, most)
+    else:
+        steps = exposure.build_steps(
+            terms, n_subjects, origin, int(tev.max()), int(most)
+        )
+    of = np.float64 if real else np.int32
     runs = {
-        cuts: exposure.find_runs(risk, subject, tev, steps, np.array(cuts, np.int32))
+        cuts: exposure.find_runs(risk, subject, tev, steps, np.array(cuts, of))
         for cuts in {*windows, longest}
     }
     return Data(
@@ -109,7 +118,7 @@ def fit_grid(
     rows: Rows,
     n_subjects: int,
     terms: Sequence[exposure.Records],
-    designs: Sequence[Sequence[Floats]],
+    designs: Sequence[Sequence[Basis]],
     ties: str,
     control: Control,
     fit: Callable[[Problem, Control], Fit] = fit,
@@ -133,13 +142,23 @@ def fit_grid(
         fits=fits,
         pairs=[data.runs[cutoffs(design)].pairs() for design in designs],
         covered=[
-            covered_lags(risk, data.subject, data.tev, data.steps, k, m)
-            for k, m in enumerate(data.longest)
+            _covered(data, term, k, m)
+            for k, (term, m) in enumerate(zip(terms, data.longest))
         ],
         n_event_times=risk.n_events,
         n_events=int(np.count_nonzero(rows.event[rows.weight > 0])),
         exposed_events=_exposed_deaths(risk.death_row, risk.death_event, widest),
     )
+
+
+def _covered(data: Data, term: exposure.Records, k: int, longest: float) -> Bools:
+    """Lags covered by one term's doses; with real times, which of its cells."""
+    if data.tev.dtype.kind != "f":
+        return covered_lags(
+            data.risk, data.subject, data.tev, data.steps, k, int(longest)
+        )
+    cells = np.array([0.0, longest]) if term.cells is None else term.cells
+    return covered_cells(data.risk, data.subject, data.tev, data.steps, k, cells)
 
 
 def _exposed_deaths(row: Ints, event: Ints, runs: exposure.Runs) -> int:

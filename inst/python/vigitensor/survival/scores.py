@@ -20,6 +20,7 @@ import numpy as np
 from .._typing import Floats, Ints
 from ..cache import load_kernels
 from ..pool import run_slices
+from .exposure import REAL
 from .likelihood import PAD, RISK, Moments, Point, Problem, buffers
 
 SCORE = "vigitensor.survival.kernels_score"
@@ -67,7 +68,7 @@ def residuals(problem: Problem, point: Point, moments: Moments) -> Residuals:
         load_kernels(RISK).gather_cells(line, risk.width, cell)
     score = np.zeros((n, n_par))
     martingale = np.zeros(n)
-    kernel = load_kernels(SCORE).score_pass
+    kernel = load_kernels(_module(p)).score_pass
     coef = np.ascontiguousarray(point.beta[q:])
     ones = np.ones(n)
 
@@ -100,6 +101,10 @@ def residuals(problem: Problem, point: Point, moments: Moments) -> Residuals:
         score[dead] += rho[:, None] * (p.death_x * less[:, None] - means[at])
         martingale[dead] += rho * less
     return Residuals(score, martingale)
+
+
+def _module(problem: Problem) -> str:
+    return REAL if problem.tev.dtype.kind == "f" else SCORE
 
 
 def by_subject(x: Floats, subject: Ints, n_subjects: int) -> Floats:
