@@ -6,14 +6,17 @@
 engine_table <- data.frame(
   name = c("reference", "cpu", "torch", "keops"),
   needs = c("R only", "Python with NumPy and Numba", "PyTorch", "PyKeOps"),
-  included = c(TRUE, TRUE, FALSE, FALSE)
+  included = c(TRUE, TRUE, TRUE, FALSE)
 )
 
 # "auto" -> the best engine that is there. Value: its name.
 choose_engine <- function(engine = getOption("vigitensor.engine", "auto"),
                           call = NULL) {
   check_engine_name(engine, call)
-  if (engine == "cpu" && !load_engine()) abort_no_engine(call = call)
+  if (engine %in% c("cpu", "torch") && !load_engine()) {
+    abort_no_engine(call = call)
+  }
+  if (engine == "torch" && is.null(torch_version())) abort_no_torch(call)
   if (engine != "auto") return(engine)
   if (engine_available()) return("cpu")
   if (!isTRUE(.engine$told_reference)) {
@@ -58,9 +61,12 @@ check_engine_name <- function(engine, call = NULL) {
 #'   \item{`available`}{`TRUE` if the fast engine can be used.}
 #'   \item{`reason`}{If not, why not.}
 #'   \item{`versions`}{Named list: vigitensor, R, reticulate and, if available,
-#'     python, numpy, numba, llvmlite, threadpoolctl.}
+#'     python, numpy, numba, llvmlite, threadpoolctl, and torch where it is
+#'     installed.}
 #'   \item{`python`}{Path of the Python in use, or of the one looked for.}
-#'   \item{`device`}{`"cpu"`.}
+#'   \item{`device`}{Devices that can compute: `"cpu"`, and GPUs such as
+#'     `"cuda:0"` once engine `"torch"` has been used in this session (looking
+#'     for them before would mean to load torch, which takes seconds).}
 #'   \item{`processor`}{Its name.}
 #'   \item{`threads`}{Number of threads.}
 #'   \item{`memory`}{Memory that is still free, in bytes; `NA` if unknown.}
@@ -88,6 +94,8 @@ engine_info <- function() {
   )
   if (available) {
     report <- engine_report()
+    info$versions$torch <- report$torch
+    info$device <- unlist(report$devices)
     info$processor <- report$cpu
     info$threads <- report$threads
     info$memory <- report$memory_available %||% NA_real_
@@ -119,7 +127,8 @@ format_engine_info <- function(x) {
   )
   if (x$available) {
     lines <- c(
-      lines, device = sprintf("%s (%s)", x$device, x$processor),
+      lines, device = sprintf("%s (%s)", paste(x$device, collapse = ", "),
+                              x$processor),
       threads = as.character(x$threads), memory = format_memory(x$memory),
       cache = short_path(x$cache),
       kernels = if (isTRUE(x$cache_is_warm)) "compiled" else

@@ -22,8 +22,10 @@
 #'   library (on Debian and Ubuntu: packages `python3-venv` and `libpython3.x`).
 #' @param packages `NULL`, or further packages to install, as `pip` writes them
 #'   (`"scipy"`, `"torch==2.13.0"`).
-#' @param gpu `TRUE` adds `torch`, several gigabytes. No engine of this version
-#'   uses it yet.
+#' @param gpu `TRUE` adds `torch`, for engine `"torch"`. What `pip` installs by
+#'   default on Linux is the build for NVIDIA GPUs, several gigabytes; it
+#'   computes on the processor too. Where a smaller build is wanted, name it in
+#'   `packages`, or bring its wheel and use `from`.
 #' @param quiet `TRUE`: say nothing unless something fails.
 #' @return The path of the environment's Python, invisibly.
 #' @section Errors:

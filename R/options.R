@@ -6,9 +6,12 @@
 #'
 #' \describe{
 #' \item{`vigitensor.engine`}{`"auto"`: the fast engine when it is there, else
-#'   the reference engine. Or one of `"cpu"`, `"reference"`.}
-#' \item{`vigitensor.device`}{`"auto"`, `"cpu"`; `"cuda"` and `"cuda:1"` are
-#'   kept for engines that use a GPU.}
+#'   the reference engine. Or one of `"cpu"`, `"torch"`, `"reference"`.}
+#' \item{`vigitensor.device`}{Where engine `"torch"` computes: `"auto"` (the
+#'   first GPU if there is one), `"cpu"`, `"cuda"`, or a GPU by number,
+#'   `"cuda:1"`.}
+#' \item{`vigitensor.memory_mb`}{Memory in megabytes that a fit of engine
+#'   `"torch"` may take on the device; `NULL`: a quarter of what is free.}
 #' \item{`vigitensor.threads`}{Number of threads of the fast engine; `NULL`: all
 #'   cores that the process may use. Results do not depend on it.}
 #' \item{`vigitensor.precision`}{`"double"`.}
@@ -43,6 +46,7 @@ NULL
 default_options <- list(
   vigitensor.engine = "auto",
   vigitensor.device = "auto",
+  vigitensor.memory_mb = NULL,
   vigitensor.threads = NULL,
   vigitensor.precision = "double"
 )

@@ -102,7 +102,9 @@
 #'   `"aic"`.
 #' @param ties `"efron"` or `"breslow"`.
 #' @param unit Name of the time unit, for prints and plots.
-#' @param engine `"auto"`, `"cpu"` (see [install_engine()]) or `"reference"`.
+#' @param engine `"auto"`, `"cpu"` (see [install_engine()]), `"torch"` (on the
+#'   device of option `vigitensor.device`; see [vigitensor_options]) or
+#'   `"reference"`.
 #' @param control See [wce_control()].
 #' @param ... Not used; a further argument is an error.
 #' @return An object of class `wce`: a list with `coefficients` (covariates,
@@ -214,6 +216,8 @@ session_record <- function(engine) {
     vigitensor = as.character(utils::packageVersion("vigitensor")),
     R = as.character(getRversion()),
     survival = as.character(utils::packageVersion("survival")),
-    engine = if (engine == "reference") NULL else engine_versions()
+    engine = if (engine == "reference") NULL else {
+      c(engine_versions(), torch_record(engine))
+    }
   )
 }

@@ -1,5 +1,5 @@
 # The engine's environment, made by the package's own install_engine(), the way
-# a user makes it.
+# a user makes it. Further packages for it may be named on the command line.
 library(vigitensor)
 
 # A fresh process: one that has looked for Python in vain may not look again.
@@ -28,4 +28,6 @@ if (!available_in_new_session()) {
     }
   }
 }
+further <- commandArgs(TRUE)
+if (length(further)) install_engine(packages = further, quiet = TRUE)
 cat("    ready\n")

@@ -5,6 +5,7 @@
 #   dev      .venv: pytest, linters, and the engine's requirements, pinned
 #   package  this package, in R's library, from the files as they are now
 #   engine   the engine's own Python environment, by install_engine()
+#   torch    torch in that environment, for the tests of engine "torch"
 #   demo     .cache/demo-venv: the records of the demo and DuckDB
 #
 # Each part first asks whether it is done already, and writes its mark last: one
@@ -164,11 +165,17 @@ setup_engine() {
   PYTHON="$(find_python)" Rscript --vanilla tools/setup-engine.R
 }
 
+setup_torch() {
+  say "Engine: torch, for the tests"
+  PYTHON="$(find_python)" Rscript --vanilla tools/setup-engine.R \
+    "$(grep '^torch==' tools/requirements/dev.txt)"
+}
+
 # -----------------------------------------------------------------------------
 
 for part in "$@"; do
   case "$part" in
-    system | dev | package | engine | demo) "setup_$part" ;;
-    *) die "no such part: $part. There are: system dev package engine demo." ;;
+    system | dev | package | engine | torch | demo) "setup_$part" ;;
+    *) die "no such part: $part. There are: system dev package engine torch demo." ;;
   esac
 done

@@ -91,7 +91,7 @@ no_python_steps() {
 
 bash tools/setup.sh system dev
 if [[ "$GROUP" == all || "$GROUP" == check ]]; then
-  bash tools/setup.sh package engine
+  bash tools/setup.sh package engine torch
 fi
 rm -rf "$OUT"
 mkdir -p "$OUT"
