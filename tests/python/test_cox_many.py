@@ -1,0 +1,95 @@
+"""Many sets of weights at once against one fit after the other."""
+
+import numpy as np
+import pytest
+from cox_designs import arguments, random_cox
+from vigitensor import api, device
+
+B = 11  # more than one vector of replicates, and not a whole number of them
+
+
+def drawn(rows, seed, dirichlet=False):
+    """Persons' counts (B, persons), codes of the rows."""
+    rng = np.random.default_rng(seed)
+    m = int(rows["subject"].max())
+    if dirichlet:
+        return rng.gamma(1.0, size=(B, m))
+    draws = rng.integers(0, m, (B, m))
+    return np.array([np.bincount(d, minlength=m) for d in draws]).astype(np.uint16)
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+@pytest.mark.parametrize("q", [1, 2, 4, 6])
+@pytest.mark.parametrize("seed", range(3))
+def test_same_as_single_fits(seed, q, ties):
+    """q = 6 is fitted one by one, the others eight together."""
+    rows = random_cox(seed, q=q, n_subjects=120)
+    counts = drawn(rows, seed, dirichlet=seed == 1)
+    given = arguments(rows)
+    many = api.fit_cox_many(**given, cluster=rows["subject"], counts=counts, ties=ties)
+    compared = 0
+    for b in range(B):
+        weight = rows["weight"] * counts[b, rows["subject"] - 1]
+        one = api.fit_cox(**{**given, "weight": weight}, ties=ties)
+        if one["infinite"].any() or np.isnan(one["coefficients"]).any():
+            continue
+        compared += 1
+        assert many["converged"][b]
+        np.testing.assert_allclose(
+            many["coefficients"][b], one["coefficients"], rtol=1e-8, atol=1e-8
+        )
+        assert many["loglik"][b] == pytest.approx(one["loglik"][1], rel=1e-10)
+    assert compared >= B - 2
+    assert many["failed"] == np.sum(~many["converged"])
+
+
+def test_counts_of_one_give_the_full_fit():
+    rows = random_cox(4, q=2, n_subjects=80)
+    fit = api.fit_cox(**arguments(rows))
+    ones = np.ones((3, int(rows["subject"].max())))
+    many = api.fit_cox_many(
+        **arguments(rows), cluster=rows["subject"], counts=ones,
+        coefficients=fit["coefficients"],
+    )  # fmt: skip
+    for beta in many["coefficients"]:
+        np.testing.assert_allclose(beta, fit["coefficients"], atol=1e-10)
+
+
+def test_replicates_do_not_know_of_each_other():
+    """Chunks and threads change no bit."""
+    rows = random_cox(6, q=2, n_subjects=90)
+    counts = drawn(rows, 1)
+    given = {**arguments(rows), "cluster": rows["subject"]}
+    fit = api.fit_cox(**arguments(rows))["coefficients"]
+    try:
+        device.set_threads(1)
+        whole = api.fit_cox_many(**given, counts=counts, coefficients=fit)
+        device.set_threads(3)
+        part = api.fit_cox_many(**given, counts=counts[3:9], coefficients=fit)
+    finally:
+        device.set_threads(None)
+    np.testing.assert_array_equal(whole["coefficients"][3:9], part["coefficients"])
+    np.testing.assert_array_equal(whole["loglik"][3:9], part["loglik"])
+
+
+@pytest.mark.parametrize("q", [1, 6])
+def test_replicates_without_events_fail_alone(q):
+    rows = random_cox(2, q=q, n_subjects=120)
+    counts = drawn(rows, 3)
+    dead = np.unique(rows["subject"][rows["event"] == 1]) - 1
+    counts[4, dead] = 0
+    many = api.fit_cox_many(**arguments(rows), cluster=rows["subject"], counts=counts)
+    assert not many["converged"][4]
+    assert np.isnan(many["coefficients"][4]).all()
+    assert np.isnan(many["loglik"][4])
+    assert many["converged"].sum() >= B - 2
+
+
+def test_a_dropped_column_stays_dropped():
+    rows = random_cox(9, q=2, n_subjects=80)
+    x = np.asfortranarray(np.c_[rows["x"], rows["x"][:, 0]])
+    many = api.fit_cox_many(
+        **arguments({**rows, "x": x}), cluster=rows["subject"], counts=drawn(rows, 1)
+    )
+    assert np.isnan(many["coefficients"][:, 2]).all()
+    assert many["converged"].any()
