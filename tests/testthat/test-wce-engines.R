@@ -1,7 +1,7 @@
 # The engines agree: 200 random designs that cross ties, delayed entry, rows
 # per person, factors, strata, offsets, two drugs, constraints, orders, bases,
-# weights, robust variances, clusters, unit rows and records. Both stop at their optimum, so coefficients agree to 1e-8 and
-# log-likelihoods to 1e-10 relative.
+# weights, robust variances, clusters, unit rows and records. Both stop at their
+# optimum, so coefficients agree to 1e-8 and log-likelihoods to 1e-10 relative.
 
 random_call <- function(seed) {
   withr::with_seed(seed, {
