@@ -33,17 +33,20 @@ plain_matrix <- function(x) {
   matrix(as.double(x), nrow(x), ncol(x))
 }
 
-# settings: ties, init, control, nocenter (see cox()); penalty: diagonal of second
-# derivatives, or NULL. Value: coefficients (NA where dropped), var, var2, loglik
-# at init and at the result, score (gradient), score_test (at init), iterations,
-# halvings, converged, infinite, linear_predictors, residuals, means.
+# settings: ties, init, control, nocenter, engine (see cox()); penalty: diagonal
+# of second derivatives, or NULL. Value: coefficients (NA where dropped), var,
+# var2, loglik at init and at the result, score (gradient), score_test (at
+# init), iterations, halvings, converged, infinite, linear_predictors,
+# residuals, means.
 engine_cox_fit <- function(rows, settings, penalty) {
-  fit <- engine_call(
-    "fit_cox", start = rows$start, stop = rows$stop, event = rows$event,
+  arguments <- list(
+    start = rows$start, stop = rows$stop, event = rows$event,
     stratum = rows$stratum, offset = rows$offset, weight = rows$weight,
     x = rows$x, ties = settings$ties, init = settings$init, penalty = penalty,
     control = engine_control(settings$control), nocenter = settings$nocenter
   )
+  fit <- do.call(engine_call,
+                 c("fit_cox", arguments, engine_options(settings$engine)))
   p <- ncol(rows$x)
   fit$coefficients[is.nan(fit$coefficients)] <- NA_real_
   fit$var <- matrix(fit$var, p, p)

@@ -3,7 +3,7 @@
 #
 #   y         Surv matrix, near ties made equal as coxph makes them
 #   x, labels n x p matrix of covariates and the names of its columns
-#   strata    factor or NULL            offset   numbers less their mean, or NULL
+#   strata    factor or NULL           offset   numbers less their mean, or NULL
 #   weights, id, cluster                of the rows in use, or NULL
 #   terms, assign, contrasts, xlevels, row_names, na.action, frame
 #   ridge     one element per ridge() term (see cox-ridge.R)

@@ -133,13 +133,13 @@ fitted.cox_light <- function(object, ...) {
 #' @rdname cox-methods
 #' @importFrom survival survfit
 #' @export
-survfit.cox_light <- function(formula, ...) {
+survfit.cox_light <- function(formula, ...) { # nolint: object_name_linter.
   survival::survfit(with_rows(formula), ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom survival concordance
 #' @export
-concordance.cox_light <- function(object, ...) {
+concordance.cox_light <- function(object, ...) { # nolint: object_name_linter.
   survival::concordance(with_rows(object), ...)
 }

@@ -1,7 +1,7 @@
 # Residuals of a fit of cox() that need the covariates: the engine computes
 # them, and they are given the shape that survival gives them.
 
-# Score, dfbeta and dfbetas: one row per row of data, a vector for one covariate.
+# Score, dfbeta, dfbetas: one row per row of data, a vector for one covariate.
 score_residuals <- function(object, design, type, collapse, weighted) {
   r <- fit_residuals(object, cox_rows(design), type, weighted)
   # A change in units of a standard error that does not exist.

@@ -8,19 +8,19 @@
 #' `concordance()`, broom and sandwich work on it.
 #'
 #' @section What the engine does:
-#' The fit, its variance (robust variance included), martingale, deviance, score,
-#' dfbeta and Schoenfeld residuals, and the concordance. A formula of bare
-#' numeric columns, with `strata()` and `offset()` of a column, is read without
-#' building a model frame.
+#' The fit, its variance (robust variance included), martingale, deviance,
+#' score, dfbeta and Schoenfeld residuals, and the concordance. A formula of
+#' bare numeric columns, with `strata()` and `offset()` of a column, is read
+#' without building a model frame.
 #'
 #' The engine always goes to the optimum of the likelihood, and stops where
 #' rounding ends it: `eps` of [survival::coxph.control()] has no effect there,
 #' `iter.max`, `toler.chol` and `timefix` have.
 #'
 #' @section What is passed on:
-#' `tt()`, `frailty()`, `pspline()`, `ridge(df = )`, multi-state models and exact
-#' ties with weights are fitted by `survival::coxph()` itself. `$passed_on` of the
-#' object says why, and so does its print.
+#' `tt()`, `frailty()`, `pspline()`, `ridge(df = )`, multi-state models and
+#' exact ties with weights are fitted by `survival::coxph()` itself.
+#' `$passed_on` of the object says why, and so does its print.
 #'
 #' @section Errors:
 #' All of class `vigitensor_error`. Faults of the data are found all together
@@ -38,8 +38,8 @@
 #' `_not_converged`, `_both_sides` (a variable of `Surv()` is a covariate too),
 #' `_cluster_ignored`.
 #'
-#' @param formula `Surv(time, event)` or `Surv(start, stop, event)` on terms: any
-#'   that [survival::coxph()] knows.
+#' @param formula `Surv(time, event)` or `Surv(start, stop, event)` on terms:
+#'   any that [survival::coxph()] knows.
 #' @param data Data frame in which the variables are looked up.
 #' @param weights Case weights: positive numbers.
 #' @param subset Rows to use.
@@ -49,8 +49,8 @@
 #' @param init Starting values, one per coefficient; zeros by default.
 #' @param control A list as [survival::coxph.control()] makes it.
 #' @param ties `"efron"`, `"breslow"` or `"exact"`.
-#' @param id,cluster Who a row belongs to, and which rows are correlated: columns
-#'   of `data`. `cluster()` in the formula does the same as the latter.
+#' @param id,cluster Who a row belongs to, and which rows are correlated:
+#'   columns of `data`. `cluster()` in the formula does the same as the latter.
 #' @param robust `TRUE`: robust (sandwich) variance. By default where `cluster`
 #'   is given, weights are not whole numbers, or an `id` has several events.
 #' @param model,x,y If `TRUE` the object keeps the model frame, the matrix of
@@ -59,11 +59,13 @@
 #'   linear predictors, residuals, weights or offsets, nor the environment of
 #'   the formula. What needs them looks the data up again, by the name in the
 #'   call.
-#' @param engine `"auto"`, `"cpu"` (see [install_engine()]) or `"reference"`,
+#' @param engine `"auto"`, `"cpu"` (see [install_engine()]), `"torch"` (finds
+#'   the optimum on the device of option `vigitensor.device`; all that follows a
+#'   fit is computed by `"cpu"`; no exact ties) or `"reference"`,
 #'   which is [survival::coxph()].
-#' @param ... `singular.ok`, `nocenter`, `tt`, `istate`, `statedata`, `method` of
-#'   [survival::coxph()], and arguments of [survival::coxph.control()]. Anything
-#'   else is an error.
+#' @param ... `singular.ok`, `nocenter`, `tt`, `istate`, `statedata`, `method`
+#'   of [survival::coxph()], and arguments of [survival::coxph.control()].
+#'   Anything else is an error.
 #' @return An object of class `c("cox", "coxph")`: every component of
 #'   [survival::coxph.object()], and `engine`, `passed_on` (why the fit is
 #'   `coxph()`'s own, or `NULL`), `converged`, `infinite` (logical, one per
@@ -97,10 +99,10 @@ cox <- function(formula, data, weights, subset, na.action, init, control,
     control = check_cox_control(if (!missing(control)) control,
                                 given[names(given) %in% control_names()]),
     robust = if (!missing(robust)) check_robust(robust),
-    nocenter = if ("nocenter" %in% names(given)) given$nocenter else c(-1, 0, 1),
+    nocenter = if ("nocenter" %in% names(given)) given$nocenter else -1:1,
     singular_ok = check_flag(given$singular.ok %||% TRUE, "singular.ok")
   )
-  engine <- choose_engine(engine)
+  engine <- settings$engine <- choose_engine(engine)
   parts <- read_cox_formula(formula)
   if (!is.null(parts$cluster)) {
     if (is.null(call$cluster)) call$cluster <- parts$cluster else {
@@ -266,7 +268,7 @@ lighten <- function(fit) {
         "residuals")] <- NULL
   fit$call <- without_data(fit$call)
   environment(fit$formula) <- globalenv()
-  attr(fit$terms, ".Environment") <- globalenv()
+  environment(fit$terms) <- globalenv()
   class(fit) <- c("cox_light", class(fit))
   fit
 }

@@ -12,8 +12,8 @@ option_device <- function() {
     grepl("^(auto|cpu|cuda(:[0-9]+)?)$", device)
   if (!ok) {
     abort_input(
-      paste("Option `vigitensor.device` must be \"auto\", \"cpu\", \"cuda\" or a",
-            "numbered GPU like \"cuda:1\"."),
+      paste("Option `vigitensor.device` must be \"auto\", \"cpu\", \"cuda\" or",
+            "a numbered GPU like \"cuda:1\"."),
       x = sprintf("It is %s.", first_line(deparse(device)[1L])),
       i = "options(vigitensor.device = \"auto\") takes a GPU if there is one.",
       code = "option", arg = "vigitensor.device"

@@ -76,14 +76,13 @@ class Severity {
     SplitMix64 rng(how.seed, subject, kSeverity);
     // Geometric lengths have no memory, so a start in the long-run share of
     // the states is a start of a process that has been going on for ever.
-    bool severe =
-        rng.Chance(confounding.mean_severe /
-                   (confounding.mean_severe + confounding.mean_calm));
+    bool severe = rng.Chance(confounding.mean_severe /
+                             (confounding.mean_severe + confounding.mean_calm));
     severe_.reserve(days_ - origin_);
     const int length = days_ - origin_;
     while (static_cast<int>(severe_.size()) < length) {
-      const int wanted = rng.GeometricFromOne(
-          severe ? confounding.mean_severe : confounding.mean_calm);
+      const int wanted = rng.GeometricFromOne(severe ? confounding.mean_severe
+                                                     : confounding.mean_calm);
       const int room = length - static_cast<int>(severe_.size());
       severe_.insert(severe_.end(), std::min(wanted, room), severe);
       severe = !severe;
@@ -153,9 +152,8 @@ inline int DrawWeeks(SplitMix64* rng, int days) {
   return 7 + 7 * static_cast<int>(std::min(weeks, static_cast<double>(days)));
 }
 
-inline void DrawSylvestre(const Spells& how, int days,
-                          const Severity& severity, SplitMix64* rng,
-                          std::vector<Record>* out) {
+inline void DrawSylvestre(const Spells& how, int days, const Severity& severity,
+                          SplitMix64* rng, std::vector<Record>* out) {
   int day = severity.Weighted(how.first_low, how.first_high, rng);
   const int n_doses = static_cast<int>(how.doses.size());
   while (day < days) {

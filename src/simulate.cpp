@@ -80,9 +80,9 @@ int EventOfBaseline(const std::vector<double>& h0, const Subject& subject,
                     int from, double threshold) {
   const double target = h0[from] + threshold / subject.scale;
   const auto begin = h0.begin();
-  return static_cast<int>(std::lower_bound(begin + from + 1,
-                                           begin + subject.last + 1, target) -
-                          begin);
+  return static_cast<int>(
+      std::lower_bound(begin + from + 1, begin + subject.last + 1, target) -
+      begin);
 }
 
 // Sums the hazard of a subject from day to day.
@@ -107,8 +107,8 @@ class HazardWalk {
       double log_risk = 0.0;
       bool inside = false;
       for (std::size_t d = 0; d < records_.size(); ++d) {
-        log_risk += LogRelativeRisk(records_[d], how_.cum[d], t, &first_[d],
-                                    &inside);
+        log_risk +=
+            LogRelativeRisk(records_[d], how_.cum[d], t, &first_[d], &inside);
       }
       if (severity_.On(t - 1)) log_risk += how_.confounding.log_hazard_ratio;
       *window_days += inside;
@@ -139,10 +139,9 @@ std::vector<int> DrawEvents(const Settings& how, const Subject& subject,
   int from = subject.entry;
   while (from < subject.last) {
     const double threshold = failing.Exponential();
-    const int day =
-        walks ? walk.NextEvent(from, threshold, window_days)
-              : EventOfBaseline(how.cum_hazard[subject.stratum], subject, from,
-                                threshold);
+    const int day = walks ? walk.NextEvent(from, threshold, window_days)
+                          : EventOfBaseline(how.cum_hazard[subject.stratum],
+                                            subject, from, threshold);
     if (day > subject.last) break;
     events.push_back(day);
     if (!how.recurrent) break;
@@ -205,9 +204,8 @@ Subject DrawPerson(const Settings& how, int id) {
   const int n_strata = static_cast<int>(how.cum_hazard.size());
   subject.stratum = belonging.WholeNumber(0, n_strata - 1);
 
-  subject.scale =
-      std::exp(how.beta_sex * subject.sex +
-               how.beta_age * (subject.age - kMeanAge));
+  subject.scale = std::exp(how.beta_sex * subject.sex +
+                           how.beta_age * (subject.age - kMeanAge));
   if (how.frailty > 0.0) {
     SplitMix64 frail(how.seed, id, kFrailty);
     subject.scale *= how.frailty * frail.Gamma(1.0 / how.frailty);
@@ -285,11 +283,10 @@ Rcpp::List simulate_cohort_cpp(int n, int days, double seed,
                 as<std::vector<int>>(spells["refill"])[1],
                 as<double>(spells["gap"]),
                 as<std::vector<double>>(spells["doses"])};
-  how.confounding = {as<bool>(confounding["on"]),
-                     as<double>(confounding["calm"]),
-                     as<double>(confounding["severe"]),
-                     as<double>(confounding["speed"]),
-                     as<double>(confounding["log_hazard_ratio"])};
+  how.confounding = {
+      as<bool>(confounding["on"]), as<double>(confounding["calm"]),
+      as<double>(confounding["severe"]), as<double>(confounding["speed"]),
+      as<double>(confounding["log_hazard_ratio"])};
   how.users = users;
   how.cum = vigitensor::Vectors(cum);
   how.cum_hazard = vigitensor::Vectors(cum_hazard);
