@@ -60,6 +60,24 @@ test_that("torch and cpu agree on random designs", {
   expect_gt(compared, 10L)
 })
 
+test_that("cox() agrees too, with a ridge and without", {
+  skip_if_no_torch()
+  withr::local_options(vigitensor.device = "cpu")
+  people <- random_study(7, n = 120L)$people
+  for (ties in c("efron", "breslow")) {
+    for (model in list(Surv(entry, exit, event) ~ age + sex + strata(region),
+                       Surv(exit, event) ~ ridge(age, theta = 2) + sex)) {
+      cpu <- cox(model, people, ties = ties, engine = "cpu")
+      torch <- cox(model, people, ties = ties, engine = "torch")
+      expect_identical(torch$engine, "torch")
+      expect_equal(coef(torch), coef(cpu), tolerance = 1e-9)
+      expect_equal(torch$var, cpu$var, tolerance = 1e-9)
+      expect_equal(torch$loglik, cpu$loglik, tolerance = 1e-12)
+      expect_equal(torch$residuals, cpu$residuals, tolerance = 1e-9)
+    }
+  }
+})
+
 test_that("a fit remembers the version of torch and the device", {
   skip_if_no_torch()
   withr::local_options(vigitensor.device = "cpu", vigitensor.memory_mb = 200)
