@@ -63,29 +63,10 @@ tidy_fit <- function(fit) {
   fit
 }
 
-# The engine that can do what a design asks for.
-# The fast engine has no continuous clock yet.
-able_engine <- function(engine, design) {
-  if (engine == "reference" || design$clock == "unit") return(engine)
-  check_reference_size(design$rows)
-  "reference"
-}
-
-# The reference engine writes every pair of a row at risk and an event time out.
-check_reference_size <- function(rows, most = 2e6) {
-  pairs <- sum(vapply(split(seq_along(rows$start), rows$stratum), function(k) {
-    times <- unique(rows$stop[k][rows$event[k] == 1])
-    begun <- findInterval(times, sort(rows$start[k]), left.open = TRUE)
-    over <- findInterval(times, sort(rows$stop[k]), left.open = TRUE)
-    sum(as.numeric(begun - over))
-  }, 0))
-  if (pairs <= most) return(invisible())
-  abort_input(
-    "These data are too large for what is asked.",
-    x = sprintf(paste("There are %s pairs of a row at risk and an event time;",
-                      "the reference engine takes %s."),
-                format_count(pairs), format_count(most)),
-    i = "Only the reference engine has a continuous clock: use whole times.",
-    code = "too_large"
-  )
+# The torch engine counts lags in whole units.
+check_engine_clock <- function(engine, clock) {
+  if (engine != "torch" || clock == "unit") return(invisible())
+  abort_input("The torch engine has no continuous clock.",
+              x = "Some times are not whole, or `clock = \"continuous\"`.",
+              i = "Use `engine = \"cpu\"`.", arg = "engine", code = "engine")
 }

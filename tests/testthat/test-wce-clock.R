@@ -21,11 +21,13 @@ random_real_study <- function(seed, n = 40L) {
   })
 }
 
-real_fit <- function(study, ..., formula = NULL, cutoff = 18.5, nknots = 1) {
+real_fit <- function(study, ..., formula = NULL, cutoff = 18.5, nknots = 1,
+                     engine = "reference") {
   suppressWarnings(
     wce(formula %||% (Surv(entry, exit, event) ~ sex + age + exposure("a")),
         data = study$people, id = person_id, records = study$records,
-        cutoff = cutoff, nknots = nknots, clock = "continuous", ...),
+        cutoff = cutoff, nknots = nknots, clock = "continuous",
+        engine = engine, ...),
     classes = "vigitensor_warning"
   )
 }
@@ -184,10 +186,9 @@ test_that("the clock is chosen, said and checked", {
         engine = "reference"), classes = "vigitensor_warning"
   )
   expect_identical(unit$clock, "unit")
-  expect_error(check_reference_size(
-    list(start = numeric(3e3), stop = seq_len(3e3), event = rep(1, 3e3),
-         stratum = rep(1L, 3e3))
-  ), class = "vigitensor_error_too_large")
+  expect_silent(check_engine_clock("torch", "unit"))
+  expect_error(check_engine_clock("torch", "continuous"),
+               class = "vigitensor_error_engine")
 })
 
 test_that("times that differ by rounding are tied", {
@@ -237,6 +238,45 @@ test_that("coverage, weights and hazard ratios in continuous time", {
     hazard_ratio(fit, data.frame(start = 5, stop = 8, dose = 1), at = 10)$log_hr
   )
   expect_equal(hazard_ratio(fit, course, course, at = 5)$log_hr, 0)
+})
+
+test_that("the engines agree in continuous time, with every option", {
+  skip_if_no_engine()
+  calls <- list(
+    list(seed = 57, cutoff = c(6.5, 18.5), nknots = 0:2),
+    list(seed = 58, order = 3, constrained = "right", lag_in = 0.75),
+    list(seed = 59, order = 1, ties = "breslow", robust = TRUE),
+    list(seed = 60, order = 2, shape = c("nonnegative", "decreasing")),
+    list(seed = 61, constrained = c(left = "value"), robust = TRUE,
+         formula = Surv(entry, exit, event) ~ age + exposure("a") +
+           exposure("b", cutoff = 9.2, nknots = 0) + strata(region))
+  )
+  for (call in calls) {
+    study <- random_real_study(call$seed, n = 60L)
+    study$records$drug <- rep_len(c("a", "a", "b"), nrow(study$records))
+    run <- function(engine) {
+      do.call(real_fit, c(list(study), call[names(call) != "seed"],
+                          list(engine = engine)))
+    }
+    reference <- run("reference")
+    cpu <- run("cpu")
+    expect_identical(cpu$engine, "cpu")
+    expect_equal(cpu$selection, reference$selection, tolerance = 1e-9)
+    expect_equal(cpu$n_pairs, reference$n_pairs)
+    expect_identical(cpu$n_event_times, reference$n_event_times)
+    for (row in seq_along(cpu$fits)) {
+      a <- select_fit(cpu, row)
+      b <- select_fit(reference, row)
+      # The flattest direction bounds how well coefficients are known.
+      expect_equal(coef(a), coef(b), tolerance = 1e-6)
+      expect_equal(a$loglik, b$loglik, tolerance = 1e-10)
+      expect_equal(a$var, b$var, tolerance = 1e-5)
+      expect_identical(a$active, b$active)
+      expect_equal(a$n_pairs, b$n_pairs)
+      expect_identical(lapply(a$exposures, `[[`, "covered"),
+                       lapply(b$exposures, `[[`, "covered"))
+    }
+  }
 })
 
 test_that("stretches without a dose are known", {
