@@ -42,7 +42,9 @@ schoenfeld_residuals <- function(object, design, type, weighted) {
   }
   # survival loses the strata where it scales several columns.
   if (!is.null(design$strata) && (type == "schoenfeld" || !is.matrix(r))) {
-    attr(r, "strata") <- table(design$strata[found$row])
+    # survival knows of empty strata only where the fit keeps them.
+    strata <- object$strata %||% droplevels(design$strata)
+    attr(r, "strata") <- table(strata[found$row])
   }
   r
 }
