@@ -1,7 +1,7 @@
 # The calibration study: simulated data sets, and all fits of each.
 #
 #   Rscript bench/calibration/run.R [case=...] [size=500] [replicates=500]
-#     [chunk=25] [processes=2] [limit=100000]
+#     [chunk=25] [processes=2] [limit=50000]
 #
 # Run from the folder of the project, with the package and its engine installed.
 # case: one or more of exponential, bilinear, early_peak, inverted_u, constant,
@@ -122,6 +122,6 @@ if (!nzchar(Sys.getenv("VIGITENSOR_STUDY_WORKER"))) {
   }
   run_study(read_arguments(list(
     case = study_cases$case, size = 500, replicates = 500, chunk = 25,
-    processes = max(1, parallel::detectCores()), limit = 100000
+    processes = max(1, parallel::detectCores()), limit = 50000
   )))
 }
