@@ -88,14 +88,18 @@ abort_engine <- function(error, fun) {
   )
 }
 
+# Asked for once: every fit records them, and looking them up takes as long as a
+# small fit. install_engine() forgets them.
 engine_versions <- function() {
-  python <- if (!is.null(.engine$bridge)) {
-    as.list(unlist(reticulate::py_to_r(.engine$bridge$versions())))
-  }
-  c(list(vigitensor = as.character(utils::packageVersion("vigitensor")),
-         R = as.character(getRversion()),
-         reticulate = as.character(utils::packageVersion("reticulate"))),
-    python)
+  if (!is.null(.engine$versions)) return(.engine$versions)
+  ours <- list(
+    vigitensor = as.character(utils::packageVersion("vigitensor")),
+    R = as.character(getRversion()),
+    reticulate = as.character(utils::packageVersion("reticulate"))
+  )
+  if (is.null(.engine$bridge)) return(ours)
+  python <- as.list(unlist(reticulate::py_to_r(.engine$bridge$versions())))
+  .engine$versions <- c(ours, python)
 }
 
 format_versions <- function(versions) {

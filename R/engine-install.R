@@ -62,6 +62,7 @@ install_engine <- function(from = NULL, python = NULL, packages = NULL,
     say("Installing ", paste(lacking, collapse = ", "),
         if (!is.null(from)) paste0(" from ", short_path(from)))
     pip_install(own_python, lacking, from, quiet)
+    .engine$versions <- NULL
   } else {
     say("The engine is installed already in ", short_path(folder))
   }
