@@ -19,7 +19,7 @@ has_stratified_ridge <- function(call) {
 
 compare_random <- function(seed) {
   n <- withr::with_seed(seed, sample(c(30L, 60L, 120L), 1L))
-  env <- new.env(parent = globalenv())
+  env <- new.env(parent = parent.env(environment()))
   env$data <- random_cox_data(seed, n)
   call <- random_cox_call(seed)
   environment(call[[2L]]) <- env
