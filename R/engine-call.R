@@ -115,13 +115,15 @@ send_threads <- function() {
   .engine$threads <- wanted
 }
 
-housekeeping <- c("engine_report", "set_threads", "warm_up")
+housekeeping <- c("engine_report", "is_warm", "set_threads", "warm_up")
 
-# Says once that kernels are being compiled, if they are not in the cache.
+# Says once that kernels are being compiled, if this function's are not in the
+# cache.
 announce_compiling <- function(fun) {
-  if (fun %in% housekeeping || isTRUE(.engine$announced)) return(invisible())
-  .engine$announced <- TRUE
-  if (isFALSE(engine_invoke("engine_report", list())$cache_warm)) {
+  if (fun %in% c(housekeeping, .engine$known_warm)) return(invisible())
+  .engine$known_warm <- c(.engine$known_warm, fun)
+  if (!isTRUE(.engine$announced) && isFALSE(engine_invoke("is_warm", list(fun)))) {
+    .engine$announced <- TRUE
     rlang::inform(
       paste("Compiling the engine's kernels once; this takes some seconds,",
             "and later sessions find them ready."),

@@ -71,7 +71,7 @@ check_engine_name <- function(engine, call = NULL) {
 #'   \item{`threads`}{Number of threads.}
 #'   \item{`memory`}{Memory that is still free, in bytes; `NA` if unknown.}
 #'   \item{`cache`}{Folder of compiled kernels.}
-#'   \item{`cache_is_warm`}{`TRUE` if the kernels are compiled already.}
+#'   \item{`cache_is_warm`}{`TRUE` if all kernels are compiled already.}
 #'   }
 #'   It never fails: without an engine it says so.
 #' @seealso [install_engine()], [engine_available()],
@@ -132,7 +132,7 @@ format_engine_info <- function(x) {
       threads = as.character(x$threads), memory = format_memory(x$memory),
       cache = short_path(x$cache),
       kernels = if (isTRUE(x$cache_is_warm)) "compiled" else
-        "not compiled yet (done at the first fit, once)"
+        "not all compiled yet (done at first use, once)"
     )
   } else {
     lines <- c(lines, reason = x$reason,

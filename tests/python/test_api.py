@@ -182,7 +182,7 @@ def test_cache_is_ours_and_private(tmp_path):
         "cache.load_kernels('vigitensor.kernels_math');"
         "import numba; print(cache.cache_dir());"
         "print(repr(numba.config.CACHE_DIR), os.environ.get('NUMBA_CACHE_DIR'));"
-        "print(cache.cache_is_warm())",
+        "print(cache.is_warm())",
         VIGITENSOR_CACHE_DIR=str(folder), NUMBA_CACHE_DIR=str(tmp_path / "own"),
     ).splitlines()  # fmt: skip
     assert Path(out[0]).parent == folder
@@ -211,3 +211,33 @@ def test_cache_key_follows_the_sources(tmp_path, monkeypatch):
     assert cache.cache_key() != one
     monkeypatch.undo()
     cache.cache_key.cache_clear()
+
+
+FIRST_CALLS = {
+    "fit_wce": "a.fit_wce(**rows, terms=[term], designs=[[table]], ties='efron')",
+    "wce_scores": "a.wce_scores(**rows, terms=[term], design=[table],"
+    " coefficients=np.zeros(rows['x'].shape[1] + np.asarray(table).shape[1]))",
+    "fit_wce_many": "a.fit_wce_many(**rows, terms=[term], design=[table],"
+    " coefficients=np.zeros(rows['x'].shape[1] + np.asarray(table).shape[1]),"
+    " replicates={'kind': 'multinomial', 'seed': 1, 'first': 1, 'count': 2})",
+    "fit_cox": "a.fit_cox(**cox)",
+}
+
+
+@pytest.mark.parametrize("function", sorted(FIRST_CALLS))
+def test_a_first_call_loads_the_kernels_listed_for_it(function):
+    """A list too short compiles without a message; one too long makes users wait."""
+    out = python(
+        f"import json, sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
+        "import numpy as np, vigitensor.api as a; from vigitensor import cache;"
+        "from test_api import small; rows, term, table = small();"
+        "rows['n_subjects'] = 30;"
+        "cox = {k: rows[k] for k in rows if k not in ('subject', 'n_subjects')};"
+        "mine = lambda: sorted(m for m in sys.modules if '.kernels_' in m);"
+        "warm = cache.warm_up;"
+        "cache.warm_up = lambda function=None: None;"
+        f"{FIRST_CALLS[function]}; used = mine();"
+        f"warm({function!r}); print(json.dumps([used, mine()]))"
+    )
+    used, after = json.loads(out)
+    assert used == after

@@ -56,7 +56,7 @@ test_that("a thread option that is no number is refused", {
 })
 
 test_that("a check uses two threads at most and the temporary directory", {
-  withr::local_envvar(`_R_CHECK_LIMIT_CORES_` = "true",
+  withr::local_envvar(`_R_CHECK_PACKAGE_NAME_` = "vigitensor",
                       VIGITENSOR_CACHE_DIR = NA)
   withr::local_options(vigitensor.threads = NULL)
   expect_identical(wanted_threads(), 2L)
@@ -65,6 +65,14 @@ test_that("a check uses two threads at most and the temporary directory", {
   options(vigitensor.threads = 1)
   expect_identical(wanted_threads(), 1L)
   expect_identical(dirname(engine_cache()), tempdir())
+})
+
+test_that("Debian's R, outside a check, keeps its kernels between sessions", {
+  withr::local_envvar(`_R_CHECK_PACKAGE_NAME_` = NA, VIGITENSOR_CACHE_DIR = NA,
+                      `_R_CHECK_COMPILATION_FLAGS_KNOWN_` = "-Wformat")
+  expect_identical(engine_cache(), tools::R_user_dir("vigitensor", "cache"))
+  withr::local_options(vigitensor.threads = 64)
+  expect_identical(wanted_threads(), 64L)
 })
 
 # ---- interrupts and forks ---------------------------------------------------
@@ -217,7 +225,7 @@ test_that("an empty cache is announced once, a filled one never", {
     }, c(VIGITENSOR_CACHE_DIR = cold, TEST_PROBLEM = problem))
   }
   first <- two_fits()
-  expect_identical(first$value, list(heard = 1L, same = TRUE, warm = TRUE),
+  expect_identical(first$value, list(heard = 1L, same = TRUE, warm = FALSE),
                    info = first$output)
   expect_identical(two_fits()$value$heard, 0L)
 })

@@ -63,7 +63,7 @@ test_that("the print fits 80 columns and says what is there", {
   expect_match(lines[1L], "is ready")
   expect_match(lines, "threads +2$", all = FALSE)
   expect_match(lines, "memory +6.2 GB free$", all = FALSE)
-  expect_match(lines, "not compiled yet", all = FALSE)
+  expect_match(lines, "not all compiled yet", all = FALSE)
 })
 
 test_that("without an engine the print says why and what to do", {

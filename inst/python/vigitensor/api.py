@@ -138,7 +138,7 @@ def fit_wce(
         )
     limits = inequality_rows(inequalities, tables, rows.x.shape[1])
     compute = wce_fitter(engine, device, memory_mb)
-    cache.warm_up()
+    cache.warm_up("fit_wce")
     result = fit_grid(
         rows, n_subjects, records, tables, ties, settings, compute, limits
     )
@@ -179,6 +179,11 @@ def warm_up() -> dict[str, Any]:
     return {"cache_dir": str(cache.warm_up())}
 
 
+def is_warm(function: str) -> bool:
+    """Will this function of the api start without compiling?"""
+    return cache.is_warm(function)
+
+
 def engine_report() -> dict[str, Any]:
     """Versions, devices, threads, memory and cache of this engine."""
     return {
@@ -195,5 +200,5 @@ def engine_report() -> dict[str, Any]:
         "cores": device.available_cores(),
         "memory_available": device.memory_available(),
         "cache_dir": str(cache.cache_dir()),
-        "cache_warm": cache.cache_is_warm(),
+        "cache_warm": cache.is_warm(),
     }

@@ -109,7 +109,7 @@ def fit_cox(
             "`penalty` must not be negative.", code="bad_penalty", arg="penalty"
         )
     settings = control_settings(control)
-    cache.warm_up()
+    cache.warm_up("fit_cox")
     means = centring(rows, start is None and penalty is None, nocenter)
     evaluator = cox_evaluator(engine, device, memory_mb)
     if ties == "exact" and evaluator is not None:
@@ -229,7 +229,7 @@ def prepare_cox_many(
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     codes = checks.codes(cluster, "cluster", rows.n, None, FIRST)
     settings = control_settings(control)
-    cache.warm_up()
+    cache.warm_up("fit_cox_many")
     q = rows.x.shape[1]
     if coefficients is None:
         full = _fit(rows, ties, np.zeros(q), np.zeros(q), settings, rows.mean)

@@ -78,7 +78,7 @@ def cox_residuals(
         )
     rows = cox_rows(start, stop, event, stratum, linear_predictors, weight, x)
     q = rows.x.shape[1]
-    cache.warm_up()
+    cache.warm_up("cox_residuals")
     fitted = _residuals.at_predictors(rows, rows.offset, ties)
     if weighted is None:
         weighted = kind in ("dfbeta", "dfbetas")
@@ -204,7 +204,7 @@ def cox_baseline(
         start, stop, event, stratum, linear_predictors, weight, np.empty((n, 0))
     )
     ties = checks.word(ties, "ties", TIES)
-    cache.warm_up()
+    cache.warm_up("cox_baseline")
     # With exact ties the hazard is Breslow's, as in coxph.
     base = _residuals.baseline(
         rows, rows.offset, "breslow" if ties == "exact" else ties
@@ -245,7 +245,7 @@ def cox_concordance(
     codes = None
     if cluster is not None:
         codes = checks.codes(cluster, "cluster", rows.n, None, FIRST)
-    cache.warm_up()
+    cache.warm_up("cox_concordance")
     found = _concordance(
         rows.start, rows.stop, rows.event, rows.stratum, rows.weight, rows.offset,
         codes,

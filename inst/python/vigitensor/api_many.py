@@ -141,7 +141,7 @@ def fit_wce_many(
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     method = checks.word(method, "method", many.METHODS)
     settings = control_settings(control)
-    cache.warm_up()
+    cache.warm_up("fit_wce_many")
     drawn = _weights(weights, replicates, n_subjects)
     data = prepare(rows, n_subjects, records, [tables], ties)
     problem = data.problem(tables)

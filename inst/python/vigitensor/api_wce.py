@@ -77,7 +77,7 @@ def wce_scores(
     given = fitted_coefficients(coefficients, n_par)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     by = checks.word(by, "by", ("subject", "row"))
-    cache.warm_up()
+    cache.warm_up("wce_scores")
     data = prepare(rows, n_subjects, records, [tables], ties)
     problem = data.problem(tables)
     point = evaluate(problem, np.where(np.isnan(given), 0.0, given))

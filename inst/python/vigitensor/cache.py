@@ -26,19 +26,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-KERNEL_MODULES = (
-    "vigitensor.kernels_math",
-    "vigitensor.survival.kernels_cox",
-    "vigitensor.survival.kernels_cox_exact",
-    "vigitensor.survival.kernels_cox_many",
-    "vigitensor.survival.kernels_cox_residuals",
-    "vigitensor.survival.kernels_many",
-    "vigitensor.survival.kernels_records",
-    "vigitensor.survival.kernels_risk",
-    "vigitensor.survival.kernels_score",
-)
+# Which kernels a function of ``api`` needs. Compiling all takes half a minute;
+# a first fit should wait for its own only. Kernels for real-valued times and for
+# exact ties compile when a fit first has them.
+_WCE = ("survival.kernels_records", "survival.kernels_risk")
+_COX = ("survival.kernels_cox",)
+_COX_RESULTS = (*_COX, "survival.kernels_cox_residuals")
+KERNELS_OF = {
+    "fit_wce": _WCE,
+    "fit_wce_many": (*_WCE, "survival.kernels_many", "survival.kernels_score"),
+    "wce_scores": (*_WCE, "survival.kernels_score"),
+    "fit_cox": _COX,
+    "fit_cox_many": (*_COX, "survival.kernels_cox_many"),
+    "cox_residuals": _COX_RESULTS,
+    "cox_robust_var": _COX_RESULTS,
+    "cox_baseline": _COX_RESULTS,
+    "cox_concordance": _COX_RESULTS,
+}
+_RARE = ("survival.kernels_real", "survival.kernels_cox_exact")
 _PACKAGE_DIR = Path(__file__).resolve().parent
-_MARK = "warm"
 
 
 def version_of(package: str) -> str | None:
@@ -117,9 +123,21 @@ def cache_dir() -> Path:
     return folder
 
 
-def cache_is_warm() -> bool:
-    """Will the next fit start without compiling?"""
-    return (cache_dir() / _MARK).exists()
+def is_warm(function: str | None = None) -> bool:
+    """Will this function of ``api`` (None: any of them) start without compiling?"""
+    return all(_mark(name).exists() for name in _needed(function))
+
+
+def _needed(function: str | None) -> tuple[str, ...]:
+    if function is not None:
+        return KERNELS_OF.get(function, ())
+    listed = (name for names in KERNELS_OF.values() for name in names)
+    return tuple(dict.fromkeys((*listed, *_RARE)))
+
+
+def _mark(name: str) -> Path:
+    """An empty file: these kernels are compiled."""
+    return cache_dir() / f"{name}.ready"
 
 
 @contextlib.contextmanager
@@ -156,16 +174,18 @@ def load_kernels(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-def warm_up() -> Path:
-    """Compile, or load, every kernel; return the folder of the cache."""
-    for name in KERNEL_MODULES:
-        load_kernels(name)
-    folder = cache_dir()
-    mark = folder / _MARK
-    if not mark.exists():
-        mark.touch()
-        _remove_old(folder)
-    return folder
+def warm_up(function: str | None = None) -> Path:
+    """Compile, or load, the kernels of one function of ``api`` (None: all).
+
+    Returns the folder of the cache.
+    """
+    for name in _needed(function):
+        load_kernels(f"{__package__}.{name}")
+        mark = _mark(name)
+        if not mark.exists():
+            mark.touch()
+            _remove_old(mark.parent)
+    return cache_dir()
 
 
 def _remove_old(current: Path) -> None:
