@@ -40,15 +40,18 @@ used_names <- function(file) {
 # A file may call its own floor and those below.
 floors <- list(
   "^(conditions|utils|format|reexports|RcppExports)$" = 0L,
-  "^(options|zzz|vigitensor-package|data)$" = 1L,
+  "^(options|progress|zzz|vigitensor-package|data)$" = 1L,
   "^engine-" = 1L,
   "^(claims|simulate|unit-rows)" = 2L,
   "^wce-(basis|cases|check|clock|constraint|covariates|design)" = 2L,
   "^wce-(exposure|formula)" = 2L,
   "^wce-(profile|reference|shape)" = 2L,
   "^wce-(bands|fit|grid|robust|warn)" = 3L,
-  "^wce$" = 4L,
+  "^wce(-again)?$" = 4L,
   "^wce-(effects|methods|plot|print|select)" = 5L,
+  "^wce-(influence|predict|residuals|survfit|tidiers|zph)" = 5L,
+  "^(cox-|wce-)?bootstrap" = 6L,
+  "^wce-autoplot" = 6L,
   "^cox-formula$" = 2L,
   "^cox(-|$)" = 5L,
   "^wce-compat" = 6L

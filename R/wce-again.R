@@ -1,0 +1,69 @@
+# The problem of a fitted model once more: bootstrap, residuals and predictions
+# need the data, which a fit does not hold.
+
+# fit: of wce(). data, records: NULL takes what the call of the fit names, looked
+# up in env. Value: list(rows, terms, tables = the selected fit's cumulated
+# bases by term, inequality = its matrix or NULL, design).
+wce_again <- function(fit, data = NULL, records = NULL, env = globalenv()) {
+  call <- fit$call
+  formula <- fit$formula
+  environment(formula) <- env
+  given <- function(name, default = formals(wce)[[name]]) {
+    if (is.null(call[[name]])) return(eval(default))
+    look_up(call[[name]], env, name)
+  }
+  data <- data %||% given("data", NULL)
+  records <- records %||% given("records")
+  defaults <- lapply(rlang::set_names(
+    c("cutoff", "nknots", "lag_in", "constrained", "shape", "order", "basis")
+  ), given)
+  check_table(data, "data")
+  id <- rlang::new_quosure(call$id, env)
+  design <- wce_design(split_formula(formula), data,
+                       id_column(id, names(data)), records, defaults,
+                       rlang::new_quosure(call$weights, env), fit$clock)
+  grid <- wce_grid(design)
+  selected <- which(fit$selection$selected)[1L]
+  check_same_problem(fit, design, grid, selected)
+  design$terms <- terms_with_cells(design$terms, grid)
+  chosen <- grid[[selected]]
+  list(rows = design$rows, terms = design$terms,
+       tables = lapply(chosen, `[[`, "table"),
+       inequality = design_inequalities(chosen, ncol(design$rows$x)),
+       design = design)
+}
+
+look_up <- function(expression, env, name) {
+  tryCatch(eval(expression, env), error = function(e) {
+    abort_input(
+      sprintf("`%s` of this fit is not to be found.", name),
+      x = "It is looked up by what `$call` says.",
+      i = if (name %in% c("data", "records")) {
+        sprintf("Give it again: `%s = `.", name)
+      },
+      code = "data_missing", arg = name
+    )
+  })
+}
+
+# Data and settings may have changed since: numbers of rows and the knots tell.
+check_same_problem <- function(fit, design, grid, selected) {
+  changed <- character()
+  if (!identical(design$counts$rows, fit$counts$rows) ||
+        design$counts$subjects != fit$n_subjects ||
+        design$counts$events != fit$nevent) {
+    changed <- "data"
+  }
+  same_basis <- length(grid) >= selected &&
+    length(grid[[selected]]) == length(fit$exposures) &&
+    all(mapply(function(now, then) {
+      identical(unname(now$basis_matrix), unname(plain_basis(then)))
+    }, grid[[selected]], fit$exposures))
+  if (!same_basis) changed <- c(changed, "settings")
+  if (!length(changed)) return(invisible())
+  abort_input(
+    sprintf("The %s of this fit have changed since it was made.",
+            paste(changed, collapse = " and the ")),
+    i = "Fit the model again: `update(fit)`.", code = "data_changed"
+  )
+}
