@@ -31,6 +31,7 @@ from .api_inputs import (
 )
 from .api_many import fit_wce_many, replicate_weights  # noqa: F401
 from .api_wce import wce_scores  # noqa: F401
+from .api_wce_results import wce_baseline, wce_time_information  # noqa: F401
 from .backends import wce_fitter
 from .errors import EngineError
 from .survival.newton import Fit

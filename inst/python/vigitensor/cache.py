@@ -36,6 +36,8 @@ KERNELS_OF = {
     "fit_wce": _WCE,
     "fit_wce_many": (*_WCE, "survival.kernels_many", "survival.kernels_score"),
     "wce_scores": (*_WCE, "survival.kernels_score"),
+    "wce_baseline": _WCE,
+    "wce_time_information": _WCE,
     "fit_cox": _COX,
     "fit_cox_many": (*_COX, "survival.kernels_cox_many"),
     "cox_residuals": _COX_RESULTS,
