@@ -1,0 +1,184 @@
+# Bootstrap of a fit of wce(): patients, or groups of them, are drawn.
+
+#' @rdname bootstrap
+#' @export
+bootstrap.wce <- function(fit, times = 1000, kind = "multinomial",
+                          strata = NULL, method = "fit", reselect = FALSE,
+                          seed = NULL, data = NULL, records = NULL, file = NULL,
+                          progress = NULL, engine = fit$engine, ...) {
+  check_no_more(..., known = setdiff(names(formals(bootstrap.wce)), "..."))
+  settings <- check_bootstrap(times, kind, method, seed, file, engine)
+  if (!rlang::is_bool(reselect)) {
+    abort_input("`reselect` must be TRUE or FALSE.", arg = "reselect",
+                code = "reselect")
+  }
+  if (reselect && method != "fit") {
+    abort_input("`reselect = TRUE` needs `method = \"fit\"`.",
+                x = "The criterion is that of a maximised likelihood.",
+                arg = "method", code = "reselect")
+  }
+  shows_progress(progress)
+  strata <- rlang::enquo(strata)
+  env <- rlang::caller_env()
+  data <- data %||% look_up(fit$call$data, env, "data")
+  problem <- wce_again(fit, data, records, env)
+  units <- wce_units(fit, problem, data, strata, env)
+  grid <- wce_grid(problem$design)
+  rows <- if (reselect) seq_along(grid) else which(fit$selection$selected)[1L]
+  control <- if (!is.null(fit$call$control)) {
+    as.list(look_up(fit$call$control, env, "control"))
+  }
+  run <- lapply(rows, function(row) {
+    wce_replicator(fit, problem, grid[[row]], row, units, settings, control)
+  })
+  task <- list(
+    run = if (reselect) function(first, count) {
+      best_replicates(lapply(run, function(f) f(first, count)), fit)
+    } else {
+      run[[1L]]
+    },
+    bytes = 8 * problem$rows$n_subjects
+  )
+  replicates <- resume_replicates(
+    task, settings$times, settings$file,
+    list(problem$rows, problem$terms, lapply(grid[rows], lapply, `[[`, "table"),
+         fit$ties, control),
+    c(settings[c("kind", "method", "seed", "engine")],
+      list(units = units[c("group", "stratum")], reselect = reselect,
+           criterion = if (reselect) fit$criterion)),
+    progress
+  )
+  colnames(replicates$coefficients) <- if (reselect) {
+    longest_names(fit)
+  } else {
+    names(fit$coefficients)
+  }
+  new_bootstrap(
+    replicates, settings, fit = fit, reselect = reselect, unit = units$label,
+    n_units = units$n, strata = units$strata,
+    influence = wce_influence_moments(fit, problem, units, settings$engine),
+    class = "bootstrap_wce"
+  )
+}
+
+# What is drawn. Value: list(label, n, group = unit of every subject, stratum =
+# of every unit or NULL, strata = its name, apart = are units not subjects?).
+wce_units <- function(fit, problem, data, strata, env) {
+  cluster <- problem$design$cluster
+  id <- id_column(rlang::new_quosure(fit$call$id, env), names(data))
+  person <- subject_codes(id_values(new_faults(), data[[id]], id, "data"))
+  list(
+    label = if (is.null(cluster$label)) "patient" else
+      sprintf("cluster of `%s`", cluster$label),
+    n = cluster$n, group = cluster$group, apart = !is.null(cluster$label),
+    stratum = unit_strata(strata, data, cluster$group[person$code], cluster$n),
+    strata = strata_name(strata, data)
+  )
+}
+
+# One design of the grid. Value: function(first, count) -> replicates.
+wce_replicator <- function(fit, problem, chosen, row, units, settings,
+                           control) {
+  this <- fit$fits[[row]]
+  model <- list(
+    rows = problem$rows, terms = problem$terms,
+    tables = lapply(chosen, `[[`, "table"), ties = fit$ties, control = control,
+    coefficients = this$coefficients, var = this$naive.var %||% this$var,
+    inequality = design_inequalities(chosen, ncol(problem$rows$x))
+  )
+  function(first, count) {
+    if (settings$engine == "reference") {
+      weights <- draw_weights(units$n, settings$kind, settings$seed, first,
+                              count, units$stratum)
+      weights <- weights[, units$group, drop = FALSE]
+      return(reference_replicates(model, weights, settings$method))
+    }
+    engine_replicates(model, units, settings, first, count)
+  }
+}
+
+engine_replicates <- function(model, units, settings, first, count) {
+  drawn <- list(kind = settings$kind, seed = settings$seed,
+                first = as.double(first), count = as.double(count))
+  if (!is.null(units$stratum)) drawn$stratum <- units$stratum
+  how <- if (units$apart) {
+    weights <- do.call(engine_call, c("replicate_weights", units$n, drawn))
+    list(weights = weights$weights[, units$group, drop = FALSE])
+  } else {
+    list(replicates = drawn)
+  }
+  coefficients <- unname(model$coefficients)
+  coefficients[is.na(coefficients)] <- 0
+  extra <- if (!is.null(model$inequality)) {
+    list(inequality = model$inequality)
+  }
+  found <- do.call(engine_call, c(
+    "fit_wce_many", engine_rows(model$rows, model$terms),
+    list(design = model$tables, coefficients = coefficients, ties = model$ties,
+         method = settings$method, control = model$control), how, extra,
+    engine_options(settings$engine)
+  ), quote = TRUE)
+  tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))
+}
+
+tidy_replicates <- function(coefficients, loglik, reason) {
+  coefficients[is.nan(coefficients)] <- NA_real_
+  loglik <- as.double(loglik)
+  loglik[is.nan(loglik)] <- NA_real_
+  list(coefficients = coefficients, loglik = loglik,
+       reason = as.character(reason))
+}
+
+# ---- the choice in every replicate ------------------------------------------
+
+# found: over the grid, the replicates of each design. Value: replicates with
+# the coefficients of the one that the criterion prefers, filled up with NA, and
+# its `row`.
+best_replicates <- function(found, fit) {
+  df <- fit$selection$df
+  price <- if (fit$criterion == "aic") 2 else log(fit$nevent)
+  loglik <- do.call(cbind, lapply(found, `[[`, "loglik"))
+  ok <- do.call(cbind, lapply(found, function(f) f$reason == "ok"))
+  value <- -2 * loglik + rep(price * df, each = nrow(loglik))
+  value[!ok] <- Inf
+  row <- max.col(-value, ties.method = "first")
+  none <- rowSums(ok) == 0
+  selected <- which(fit$selection$selected)[1L]
+  size <- max(vapply(found, function(f) ncol(f$coefficients), 0L))
+  count <- nrow(loglik)
+  at <- cbind(seq_len(count), row)
+  coefficients <- matrix(NA_real_, count, size)
+  for (g in unique(row[!none])) {
+    mine <- which(row == g & !none)
+    p <- ncol(found[[g]]$coefficients)
+    coefficients[mine, seq_len(p)] <- found[[g]]$coefficients[mine, ]
+  }
+  reason <- rep("ok", count)
+  reason[none] <- found[[selected]]$reason[none]
+  loglik <- loglik[at]
+  loglik[none] <- NA_real_
+  row[none] <- NA_integer_
+  list(coefficients = coefficients, loglik = loglik, reason = reason,
+       row = row)
+}
+
+longest_names <- function(fit) {
+  sizes <- vapply(fit$fits, function(f) length(f$coefficients), 0L)
+  names <- rep("", max(sizes))
+  n_covariates <- min(fit$exposures[[1L]]$index) - 1L
+  names[seq_len(n_covariates)] <- names(fit$coefficients)[seq_len(n_covariates)]
+  rest <- seq_along(names) > n_covariates
+  names[rest] <- paste0("spline", seq_len(sum(rest)))
+  names
+}
+
+# ---- influence --------------------------------------------------------------
+
+wce_influence_moments <- function(fit, problem, units, engine) {
+  scores <- wce_scores_impl(problem$rows, problem$terms, problem$tables,
+                            fit$coefficients, fit$ties, engine)$score
+  influence <- scores %*% unname(fit$naive.var %||% fit$var)
+  if (units$apart) influence <- rowsum(influence, units$group)
+  influence_moments(influence, units$stratum,
+                    lapply(fit$exposures, `[[`, "index"))
+}
