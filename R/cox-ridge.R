@@ -80,6 +80,7 @@ ridge_components <- function(ridge, fit, assign) {
 safe_inverse <- function(var) {
   live <- diag(var) > 0
   inverse <- matrix(0, nrow(var), ncol(var))
+  if (!any(live)) return(inverse)
   inverse[live, live] <- solve(var[live, live, drop = FALSE])
   inverse
 }

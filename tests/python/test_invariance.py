@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cox_designs import arguments, random_cox
 from designs import call, random_design
 from vigitensor import api
 
@@ -152,3 +153,18 @@ def test_grid_equals_single_fits():
         assert fit["n_pairs"] == alone["n_pairs"]
     assert together["n_pairs"] == max(f["n_pairs"] for f in together["fits"])
     assert together["covered"][0].size == 15
+
+
+def test_where_a_dropped_column_begins_does_not_matter():
+    """Its starting value would otherwise stay in the model without being told."""
+    rows = random_cox(8, right=False, q=2, n_subjects=40)
+    x = rows["x"]
+    wide = {**rows, "x": np.asfortranarray(np.c_[x, x[:, 0] - 2 * x[:, 1]])}
+    fit = api.fit_cox(**arguments(rows))
+    for init in ([0.0, 0.0, 0.7], [0.2, -0.1, -0.4]):
+        started = api.fit_cox(**arguments(wide), init=np.array(init))
+        np.testing.assert_allclose(started["loglik"][1], fit["loglik"][1], rtol=1e-12)
+        np.testing.assert_allclose(
+            started["coefficients"][:2], fit["coefficients"], atol=1e-8
+        )
+        np.testing.assert_allclose(started["residuals"], fit["residuals"], atol=1e-8)

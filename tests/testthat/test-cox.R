@@ -183,6 +183,20 @@ test_that("collinear columns are NA, named, and may be an error", {
   )
 })
 
+test_that("a ridge model with a dropped term has its degrees of freedom", {
+  skip_if_no_engine()
+  expect_warning(
+    fit <- cox(Surv(time, status) ~ age + I(2 * age) + ridge(ph.ecog, sex,
+                                                             theta = 2), lung),
+    class = "vigitensor_warning_collinear"
+  )
+  peer <- coxph(Surv(time, status) ~ age + ridge(ph.ecog, sex, theta = 2), lung,
+                control = tight_control())
+  # coxph itself has NaN for the term that it dropped.
+  expect_equal(fit$df, append(peer$df, 0, 1), tolerance = 1e-7)
+  expect_equal(coef(fit)[-2], coef(peer), tolerance = 1e-8)
+})
+
 test_that("a likelihood that rises for ever is named, and as high", {
   skip_if_no_engine()
   for (ties in c("efron", "breslow", "exact")) {

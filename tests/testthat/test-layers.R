@@ -88,6 +88,13 @@ test_that("every file of R/ has its floor, and none calls upwards", {
   expect_identical(unlist(upwards), character())
 })
 
+test_that("no name is defined in two files of R/", {
+  # The file that is read last would win, in silence.
+  files <- r_files()
+  owned <- unlist(lapply(files, function(f) unique(defined_names(f))))
+  expect_identical(owned[duplicated(owned)], character())
+})
+
 test_that("no file of R/ or of the engine names a folder of one machine", {
   folder <- source_folder()
   engine <- list.files(file.path(folder, "inst", "python"), "[.]py$",

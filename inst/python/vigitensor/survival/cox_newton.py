@@ -93,6 +93,11 @@ def maximise(
     unit = _whitener(at.info + np.diag(theta), kept)
     spread = np.sqrt(np.maximum(np.diag(at.info), 0) / objective.deaths)
     beta = init
+    if control.max_iter > 0 and init[~kept].any():
+        # A column that is dropped has no part in the model, wherever it began.
+        beta = np.where(kept, init, 0.0)
+        point = objective.evaluate(beta)
+        at = objective.moments(point)
     score_test = 0.0
     iterations = halvings = polished = 0
     converged = False
