@@ -123,9 +123,20 @@ read_matrix <- function(terms, frame, n) {
   assign <- attr(matrix, "assign")[keep]
   matrix <- matrix[, keep, drop = FALSE]
   dimnames(matrix) <- list(NULL, colnames(matrix))
+  # Splines and the like keep their knots for new data.
+  attr(terms, "predvars") <- predicted_variables(terms, attr(frame, "terms"))
   environment(terms) <- globalenv()
   list(matrix = matrix, terms = terms, contrasts = contrasts, assign = assign,
        xlevels = stats::.getXlevels(terms, frame))
+}
+
+# What model.frame() found out about the variables of `all_terms`, for `terms`.
+predicted_variables <- function(terms, all_terms) {
+  known <- as.list(attr(all_terms, "predvars"))
+  wanted <- match(as.list(attr(terms, "variables")),
+                  as.list(attr(all_terms, "variables")))
+  if (anyNA(wanted) || max(wanted) > length(known)) return(NULL)
+  as.call(known[wanted])
 }
 
 # A factor with one level has no contrast; say so before R does.
