@@ -13,13 +13,33 @@
 #' The weight \eqn{w(u)} is the log hazard ratio, now, of one unit of dose taken
 #' at lag \eqn{u}. Lag 1 is the time unit that ends now, lag 2 the unit before.
 #'
-#' The standard errors are those of the chosen number of knots, as if it had
-#' been known beforehand. The band is pointwise.
+#' @section Bands:
+#' A `"pointwise"` band covers the true weight at every single lag with the
+#' given probability; a `"simultaneous"` one the whole curve, at all lags at
+#' once, and is wider.
 #'
-#' @param fit A fitted model, from [wce()].
+#' Of a fit, standard errors are those of the chosen number of knots, as if it
+#' had been known beforehand; the simultaneous band is the estimate \eqn{\pm c}
+#' standard errors, where \eqn{c} is the quantile of the largest standardised
+#' error along the curve, by simulation of the normal distribution of the
+#' coefficients.
+#'
+#' Of a [bootstrap()], standard errors are standard deviations over the
+#' replicates; the pointwise band is made of their percentiles, BCa or normal
+#' intervals (`type`, see [bootstrap_fit]), and \eqn{c} of the simultaneous band
+#' is the quantile of the largest standardised error of the replicates. With
+#' `reselect = TRUE` replicates are compared as curves, whatever their knots: a
+#' curve is zero beyond its own cutoff, and lags go up to the longest.
+#'
+#' @param fit A fitted model, from [wce()], or its [bootstrap()].
 #' @param term Which exposure term: its label, such as `"exposure(dose)"`, or
 #'   its number. `NULL`: all terms.
 #' @param level Confidence level of the interval, one number between 0 and 1.
+#' @param band `"pointwise"` or `"simultaneous"`, see Bands.
+#' @param type For a bootstrap, kind of the pointwise intervals: `"percentile"`,
+#'   `"bca"` or `"normal"`.
+#' @param seed Seed of the simulation for a simultaneous band.
+#' @param ... For methods.
 #' @return A data frame of class `weight_function` with one row per lag (and
 #'   term):
 #'   \describe{
@@ -32,7 +52,10 @@
 #'   \item{se}{its standard error, 0 where the constraint fixes the weight;}
 #'   \item{lower, upper}{the interval.}
 #'   }
-#'   The attribute `unit` is the time unit, `level` the level.
+#'   Attributes: `unit` (the time unit), `level`, `band`, `type` (`"wald"`,
+#'   `"percentile"`, ...), `critical` (one per term: with a simultaneous band, the
+#'   number of standard errors), `replicates` (of a bootstrap, those that did not
+#'   fail).
 #' @section Errors: `vigitensor_error_input` for an argument of the wrong type,
 #'   `vigitensor_error_unknown_term` for a term that the model has not.
 #' @seealso [hazard_ratio()], [plot.wce()]
@@ -45,34 +68,63 @@
 #'   constrained = "right", engine = "reference"
 #' )
 #' head(weight_function(fit))
-weight_function <- function(fit, term = NULL, level = 0.95) {
-  check_is_wce(fit)
+#' head(weight_function(fit, band = "simultaneous"))
+weight_function <- function(fit, ...) UseMethod("weight_function")
+
+#' @export
+weight_function.default <- function(fit, ...) stop_not_wce(fit)
+
+#' @rdname weight_function
+#' @export
+weight_function.wce <- function(fit, term = NULL, level = 0.95,
+                                band = "pointwise", seed = 1L, ...) {
+  check_no_more(..., known = c("term", "level", "band", "seed"))
   check_level(level)
+  band <- check_word(band, bands, "band")
   which_terms <- if (is.null(term)) seq_along(fit$exposures) else {
     find_term(fit, term)
   }
   pieces <- lapply(which_terms, function(k) {
-    weights_of_term(fit, fit$exposures[[k]], level)
+    weights_of_term(fit, fit$exposures[[k]], level, band, seed)
   })
-  result <- do.call(rbind, pieces)
-  if (length(pieces) > 1L) {
-    labels <- exposure_labels(fit)[which_terms]
-    n_lags <- vapply(pieces, nrow, 0L)
-    result <- cbind(term = rep(labels, n_lags), result)
-  }
-  structure(result, unit = fit$unit, level = level,
-            class = c("weight_function", "data.frame"))
+  new_weight_function(pieces, fit, which_terms, level, band, "wald")
 }
 
-weights_of_term <- function(fit, exposure, level) {
+bands <- c("pointwise", "simultaneous")
+
+weights_of_term <- function(fit, exposure, level, band = "pointwise",
+                            seed = 1L) {
   known <- term_estimate(fit, exposure)
   weight <- drop(known$basis %*% known$b)
   se <- contrast_se(known$basis, known$var)
   weight[!known$estimable] <- NA
   se[!known$estimable] <- NA
-  z <- stats::qnorm((1 + level) / 2)
-  data.frame(lag = exposure$lags, weight = weight, se = se,
-             lower = weight - z * se, upper = weight + z * se)
+  critical <- if (band == "pointwise") stats::qnorm((1 + level) / 2) else {
+    simultaneous_critical(known$basis[known$estimable, , drop = FALSE],
+                          known$var, level, seed)
+  }
+  reach <- ifelse(se == 0, 0, critical * se)
+  structure(data.frame(lag = exposure$lags, weight = weight, se = se,
+                       lower = weight - reach, upper = weight + reach),
+            critical = critical)
+}
+
+# pieces: a data frame per term, with an attribute "critical".
+new_weight_function <- function(pieces, fit, which_terms, level, band, type,
+                                replicates = NULL) {
+  result <- do.call(rbind, pieces)
+  labels <- exposure_labels(fit)[which_terms]
+  if (length(pieces) > 1L) {
+    n_lags <- vapply(pieces, nrow, 0L)
+    result <- cbind(term = rep(labels, n_lags), result)
+  }
+  attr(result, "critical") <- NULL
+  structure(result, unit = fit$unit, level = level, band = band, type = type,
+            critical = if (band == "simultaneous") stats::setNames(
+              vapply(pieces, attr, 0, "critical"), labels
+            ),
+            replicates = replicates,
+            class = c("weight_function", "data.frame"))
 }
 
 # Coefficients, covariance and basis of one term, and the lags at which its
@@ -124,7 +176,10 @@ contrast_se <- function(contrasts, var) {
 #'
 #' Doses at lags up to `lag_in`, if the model has one, have no effect.
 #'
-#' @param fit A fitted model, from [wce()].
+#' Of a [bootstrap()] the interval is made of the replicates' log hazard ratios,
+#' and `se` is their standard deviation.
+#'
+#' @param fit A fitted model, from [wce()], or its [bootstrap()].
 #' @param profile,reference Dose histories, see Details. The default reference
 #'   is no dose at all. One reference serves all profiles; else there must be as
 #'   many as profiles, in the same order.
@@ -133,6 +188,9 @@ contrast_se <- function(contrasts, var) {
 #'   on the clock of the records.
 #' @param term Which exposure term: its label or its number. May be left out
 #'   when the model has one.
+#' @param type For a bootstrap, kind of the interval: `"percentile"`, `"bca"` or
+#'   `"normal"`, see [bootstrap_fit].
+#' @param ... For methods.
 #' @return A data frame of class `hazard_ratio`, one row per profile: `profile`
 #'   (its name, else its number), `log_hr`, `se` (of `log_hr`), `hr`, `lower`,
 #'   `upper`.
@@ -161,14 +219,50 @@ contrast_se <- function(contrasts, var) {
 #' # the same from records, at two times
 #' course <- data.frame(start = 0, stop = 10, dose = 1)
 #' hazard_ratio(fit, course, at = c(10, 60))
-hazard_ratio <- function(fit, profile, reference = 0, level = 0.95, at = NULL,
-                         term = NULL) {
-  check_is_wce(fit)
+hazard_ratio <- function(fit, ...) UseMethod("hazard_ratio")
+
+#' @export
+hazard_ratio.default <- function(fit, ...) stop_not_wce(fit)
+
+#' @rdname hazard_ratio
+#' @export
+hazard_ratio.wce <- function(fit, profile, reference = 0, level = 0.95,
+                             at = NULL, term = NULL, ...) {
+  check_no_more(..., known = c("profile", "reference", "level", "at", "term"))
   check_level(level)
   exposure <- one_exposure(fit, term)
-  whole <- !identical(exposure$clock, "continuous")
-  check_at(at, profile, reference, whole)
-  read <- if (whole) unit_histories else smooth_histories
+  check_histories(exposure, profile, reference, at)
+  histories <- compare_histories(exposure, profile, reference, at)
+  known <- term_estimate(fit, exposure)
+  check_estimable(histories$difference, known, exposure, fit$unit)
+  log_hr <- drop(histories$contrasts %*% known$b)
+  se <- contrast_se(histories$contrasts, known$var)
+  z <- stats::qnorm((1 + level) / 2)
+  new_hazard_ratio(histories$labels, log_hr, se, log_hr - z * se,
+                   log_hr + z * se, exposure, level, "wald")
+}
+
+# lower, upper: on the log scale.
+new_hazard_ratio <- function(labels, log_hr, se, lower, upper, exposure, level,
+                             type, replicates = NULL) {
+  structure(
+    data.frame(profile = labels, log_hr = log_hr, se = se, hr = exp(log_hr),
+               lower = exp(lower), upper = exp(upper), row.names = NULL),
+    term = exposure$label, level = level, type = type, replicates = replicates,
+    class = c("hazard_ratio", "data.frame")
+  )
+}
+
+on_unit_clock <- function(exposure) !identical(exposure$clock, "continuous")
+
+check_histories <- function(exposure, profile, reference, at) {
+  check_at(at, profile, reference, on_unit_clock(exposure))
+}
+
+# Value: list(labels, difference = histories x lags, contrasts = histories x J:
+# times the coefficients they are log hazard ratios).
+compare_histories <- function(exposure, profile, reference, at) {
+  read <- if (on_unit_clock(exposure)) unit_histories else smooth_histories
   taken <- read(profile, exposure, at, "profile")
   against <- read(reference, exposure, at, "reference")
   n <- nrow(taken$doses)
@@ -181,20 +275,9 @@ hazard_ratio <- function(fit, profile, reference = 0, level = 0.95, at = NULL,
     )
   }
   rows <- rep_len(seq_len(nrow(against$doses)), n)
-  difference <- taken$doses - against$doses[rows, , drop = FALSE]
-  known <- term_estimate(fit, exposure)
-  check_estimable(difference, known, exposure, fit$unit)
-  contrasts <- taken$features - against$features[rows, , drop = FALSE]
-  log_hr <- drop(contrasts %*% known$b)
-  se <- contrast_se(contrasts, known$var)
-  z <- stats::qnorm((1 + level) / 2)
-  structure(
-    data.frame(profile = rownames(taken$doses), log_hr = log_hr, se = se,
-               hr = exp(log_hr), lower = exp(log_hr - z * se),
-               upper = exp(log_hr + z * se), row.names = NULL),
-    term = exposure$label, level = level,
-    class = c("hazard_ratio", "data.frame")
-  )
+  list(labels = rownames(taken$doses),
+       difference = taken$doses - against$doses[rows, , drop = FALSE],
+       contrasts = taken$features - against$features[rows, , drop = FALSE])
 }
 
 # A ratio over lags about which the data say nothing would be an extrapolation
@@ -230,12 +313,12 @@ exposure_labels <- function(fit) vapply(fit$exposures, `[[`, "", "label")
 
 plural_unit <- function(unit) paste0(unit %||% "unit", "s")
 
-check_is_wce <- function(fit) {
-  if (!inherits(fit, "wce")) {
-    abort_input("`fit` must be a model fitted by `wce()`.",
-                x = sprintf("It is an object of class <%s>.", class(fit)[1L]),
-                arg = "fit")
-  }
+check_is_wce <- function(fit) if (!inherits(fit, "wce")) stop_not_wce(fit)
+
+stop_not_wce <- function(fit) {
+  abort_input("`fit` must be a model fitted by `wce()`.",
+              x = sprintf("It is an object of class <%s>.", class(fit)[1L]),
+              arg = "fit")
 }
 
 check_level <- function(level, arg = "level") {
@@ -248,8 +331,9 @@ check_level <- function(level, arg = "level") {
 }
 
 # Positions of the terms named by label or number.
-find_term <- function(fit, term) {
-  labels <- exposure_labels(fit)
+find_term <- function(fit, term) find_label(exposure_labels(fit), term)
+
+find_label <- function(labels, term) {
   at <- if (is.character(term)) match(term, labels) else if (
     is.numeric(term)) match(term, seq_along(labels)) else NA
   if (!length(at) || anyNA(at)) {
@@ -281,36 +365,4 @@ one_exposure <- function(fit, term) {
                 arg = "term")
   }
   fit$exposures[[at]]
-}
-
-#' @export
-print.weight_function <- function(x, n = 10L, ...) {
-  unit <- attr(x, "unit")
-  cat("Weight function",
-      if (!is.null(unit)) paste0(", lags in ", plural_unit(unit)),
-      if (!is.null(attr(x, "level"))) {
-        paste0(", ", format_level(attr(x, "level")), " pointwise band")
-      }, "\n", sep = "")
-  shown <- format_weights(utils::head(as.data.frame(x), n))
-  print.data.frame(shown, row.names = FALSE, ...)
-  if (nrow(x) > n) {
-    cat("# ", count_of(nrow(x) - n, "more row"), "\n", sep = "")
-  }
-  invisible(x)
-}
-
-#' @export
-print.hazard_ratio <- function(x, ...) {
-  term <- attr(x, "term")
-  level <- attr(x, "level")
-  cat("Hazard ratio", if (nrow(x) != 1L) "s",
-      if (!is.null(term)) paste0(" of ", term),
-      if (!is.null(level)) paste0(", ", format_level(level), " interval"),
-      "\n", sep = "")
-  shown <- as.data.frame(x)
-  class(shown) <- "data.frame"
-  ratios <- intersect(c("hr", "lower", "upper"), names(shown))
-  shown[ratios] <- lapply(shown[ratios], format_ratio)
-  print(shown, digits = 3L, row.names = FALSE, ...)
-  invisible(x)
 }
