@@ -31,15 +31,12 @@ from ..kernels_math import (
     F8W2,
     I4R,
     I8R,
-    add_scaled,
-    dot,
     exp,
     i8,
     inner,
-    inner_sum,
     kernel,
-    total_of,
 )
+from ..kernels_vector import all8, exp8, load8, store8, sum8
 from .kernels_records import first_at_least, last_at_most
 
 # Event indices handled together: the buffers then stay in the first cache.
@@ -47,6 +44,17 @@ BLOCK = 256
 # Buffers have whole vectors; tables are padded by as much on both sides, with
 # zeros before lag 0 and with C(m) after lag m.
 PAD = 8
+
+
+@inner
+def _add_tables(out, x, y, factor, tab, u):
+    """out[c, x:y] += factor * tab[c, u:], whole lines."""
+    factors = all8(factor)
+    for c in range(out.shape[0]):
+        to = c * out.shape[1]
+        shift = c * tab.shape[1] + u - x - to
+        for q in range(to + x, to + y, 8):
+            store8(out, q, load8(out, q) + factors * load8(tab, q + shift))
 
 
 @inner
@@ -76,8 +84,7 @@ def _add_doses(out, tab, tev, a, n, time, level, p0, p1, m):
             x = max(i8(0), b + 1 - first) & ~7
             y = min((b + m - first + 7) & ~7, i8(end))
             u = first + x - b + PAD
-            for c in range(out.shape[0]):
-                add_scaled(out[c, x:y], delta, tab[c, u : u + y - x])
+            _add_tables(out, x, y, delta, tab, u)
         else:
             x = first_at_least(tev, a, a + n, b + 1) - a
             y = first_at_least(tev, a + x, a + n, b + m) - a
@@ -185,25 +192,28 @@ def gather_cells(w, width, cells):
         level += 1
 
 
-@inner_sum
-def _weigh(f, rho, wrho, wf, to):
-    """to += rho f, wf = wrho f; returns the sum of wf."""
-    total = 0.0
-    for q in range(f.size):
-        to[q] += rho[q] * f[q]
-        x = wrho[q] * f[q]
-        wf[q] = x
-        total += x
-    return total
+@inner
+def _risks(line, n, w):
+    """Linear predictors, whole lines, to weighted risks; zero beyond n."""
+    weights = all8(w)
+    for q in range(0, line.size, 8):
+        store8(line, q, weights * exp8(load8(line, q)))
+    for q in range(n, line.size):
+        line[q] = 0.0
 
 
 @inner
-def _risks(line, n, w):
-    """Linear predictors to weighted risks; zero beyond n."""
-    for q in range(line.size):
-        line[q] = w * exp(line[q])
-    for q in range(n, line.size):
-        line[q] = 0.0
+def _set_lines(lines, count, n, value):
+    """lines[:count, :n] = value; n is a multiple of eight."""
+    values = all8(value)
+    for c in range(count):
+        for q in range(c * lines.shape[1], c * lines.shape[1] + n, 8):
+            store8(lines, q, values)
+
+
+@inner
+def _add_line(to, i, v):
+    store8(to, i, load8(to, i) + v)
 
 
 @kernel(
@@ -244,18 +254,19 @@ def risk_pass(
             a = y
             for e in range(x, y, BLOCK):
                 n = min(y - e, BLOCK)
-                line = scratch[0, : (n + 7) & ~7]
-                lower = down[e : e + line.size]
-                for q in range(line.size):
-                    line[q] = lin[i] - lower[q]
+                n8 = (n + 7) & ~7
+                covariates = all8(lin[i])
+                for q in range(0, n8, 8):
+                    store8(scratch, q, covariates - load8(down, e + q))
                 for k in range(n_terms):
                     p = k * n_ptr + s
                     _add_doses(
                         scratch, wtab[k : k + 1], tev, e, n, time, level,
                         ptr[p], ptr[p + 1], cut[k],
                     )  # fmt: skip
-                _risks(line, n, weight[i])
-                add_scaled(s0[e : e + line.size], 1.0, line)
+                _risks(scratch[0, :n8], n, weight[i])
+                for q in range(0, n8, 8):
+                    store8(s0, e + q, load8(s0, e + q) + load8(scratch, q))
         if hi[i] > a:
             _add_to_cells(flat, log2, width, a, hi[i], r)
     _spread_cells(cells, width, 0, factor, s0)
@@ -283,18 +294,20 @@ def moment_pass(
     and weights wt[e]:
 
     s1 (features + covariates, events + PAD) += sum_i rho_i(e) {D_i(e), z_i}
-    square (features, features), lower half += sum rho_i(e) wt[e] D D'
+    square (products, 8) += sum rho_i(e) wt[e] D D', the lower half row by row,
+        in eight parts
     u[i - i0]  = sum_e wt[e] rho_i(e)          (only if there are covariates)
     v[i - i0] = sum_e wt[e] rho_i(e) D_i(e)
 
     All of these, and cells (levels * width, covariates), are zero on entry;
-    scratch is (features + 3, ROOM); wt and down end in PAD zeros; wt_cells is
+    scratch is (2 features + 1, ROOM); wt and down end in PAD zeros; wt_cells is
     ``gather_cells`` of wt * factor.
     """
     n_terms = cut.size
     n_ptr = ptr.size // max(n_terms, 1)
     n_feat = coef.size
     n_cov = z.shape[1]
+    room = scratch.shape[1]
     for i in range(i0, i1):
         if weight[i] == 0.0 or (n_cov == 0 and run_ptr[i] == run_ptr[i + 1]):
             continue
@@ -312,10 +325,7 @@ def moment_pass(
             for e in range(x, y, BLOCK):
                 n = min(y - e, BLOCK)
                 n8 = (n + 7) & ~7
-                for c in range(n_feat):
-                    f = scratch[c, :n8]
-                    for q in range(n8):
-                        f[q] = 0.0
+                _set_lines(scratch, n_feat, n8, 0.0)
                 for k in range(n_terms):
                     p = k * n_ptr + s
                     c0 = col_ptr[k]
@@ -324,28 +334,35 @@ def moment_pass(
                         scratch[c0:c1], ctab[c0:c1], tev, e, n, time, level,
                         ptr[p], ptr[p + 1], cut[k],
                     )  # fmt: skip
-                rho = scratch[n_feat, :n8]
-                wrho = scratch[n_feat + 1, :n8]
-                wf = scratch[n_feat + 2, :n8]
-                lower = down[e : e + n8]
-                for q in range(n8):
-                    rho[q] = lin[i] - lower[q]
+                covariates = all8(lin[i])
+                for q in range(0, n8, 8):
+                    eta = covariates - load8(down, e + q)
+                    for c in range(n_feat):
+                        eta = eta + all8(coef[c]) * load8(scratch, c * room + q)
+                    store8(scratch, n_feat * room + q, eta)
+                _risks(scratch[n_feat, :n8], n, weight[i])
+                _set_lines(scratch[n_feat + 1 :], n_feat, 8, 0.0)
+                all_of_row = all8(0.0)
+                for q in range(0, n8, 8):
+                    rho = load8(scratch, n_feat * room + q)
+                    weighted = rho * load8(wt, e + q)
+                    all_of_row = all_of_row + weighted
+                    product = 0
+                    for c in range(n_feat):
+                        f = load8(scratch, c * room + q)
+                        _add_line(s1, c * s1.shape[1] + e + q, rho * f)
+                        wf = weighted * f
+                        _add_line(scratch, (n_feat + 1 + c) * room, wf)
+                        for d in range(c + 1):
+                            f = load8(scratch, d * room + q)
+                            _add_line(square, product, wf * f)
+                            product += 8
+                    for c in range(n_feat, n_feat + n_cov):
+                        one = all8(z[i, c - n_feat])
+                        _add_line(s1, c * s1.shape[1] + e + q, rho * one)
+                u_i += sum8(all_of_row)
                 for c in range(n_feat):
-                    add_scaled(rho, coef[c], scratch[c, :n8])
-                _risks(rho, n, weight[i])
-                weigh = wt[e : e + n8]
-                for q in range(n8):
-                    wrho[q] = rho[q] * weigh[q]
-                for c in range(n_feat):
-                    v[i - i0, c] += _weigh(
-                        scratch[c, :n8], rho, wrho, wf, s1[c, e : e + n8]
-                    )
-                    for d in range(c + 1):
-                        square[c, d] += dot(wf, scratch[d, :n8])
-                if n_cov > 0:
-                    u_i += total_of(wrho)
-                    for c in range(n_cov):
-                        add_scaled(s1[n_feat + c, e : e + n8], z[i, c], rho)
+                    v[i - i0, c] += sum8(load8(scratch, (n_feat + 1 + c) * room))
         if n_cov > 0:
             if hi[i] > a:
                 _add_row_to_cells(cells, log2, width, a, hi[i], r, z[i])

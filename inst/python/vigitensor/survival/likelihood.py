@@ -271,12 +271,13 @@ def moments(problem: Problem, point: Point) -> Moments:
     coef = np.ascontiguousarray(point.beta[q:])
     s1 = Sum((p.n_par, risk.n_events))
     second = Sum((p.n_par, p.n_par))
+    below = tuple(q + at for at in np.tril_indices(n_feat))
     first = Sum((p.n_par,))
 
     def work(span: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
         i0, i1 = span
         part = np.zeros((p.n_par, risk.n_events + PAD))
-        square = np.zeros((n_feat, n_feat))
+        square = np.zeros((n_feat * (n_feat + 1) // 2, PAD))
         u = np.zeros(i1 - i0 if q else 0)
         v = np.zeros((i1 - i0, n_feat))
         module.moment_pass(
@@ -286,10 +287,11 @@ def moments(problem: Problem, point: Point) -> Moments:
             p.col_ptr, coef, risk.log2, risk.levels, risk.width, wt, cells,
             point.down, point.factor,
             np.zeros((risk.levels * risk.width if q else 0, q)),
-            buffers(n_feat + 3), part, square, u, v,
+            buffers(2 * n_feat + 1), part, square, u, v,
         )  # fmt: skip
         outer = np.zeros((p.n_par, p.n_par))
-        outer[q:, q:] = square + np.tril(square, -1).T
+        outer[below] = square.sum(axis=1)
+        outer[below[::-1]] = outer[below]
         sums = np.empty(p.n_par)
         sums[q:] = v.sum(axis=0)
         if q:
