@@ -1,0 +1,230 @@
+"""Checks of what R sends for symbolic matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import EngineError
+
+Array = npt.NDArray[Any]
+
+# Name of a reduction: how it is computed, which of its results it returns.
+REDUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sum": ("sum", ("value",)),
+    "mean": ("mean", ("value",)),
+    "prod": ("prod", ("value",)),
+    "logsumexp": ("logsumexp", ("value",)),
+    "sumsoftmaxweight": ("sumsoftmaxweight", ("value",)),
+    "min": ("min", ("value",)),
+    "max": ("max", ("value",)),
+    "argmin": ("min", ("index",)),
+    "argmax": ("max", ("index",)),
+    "min_argmin": ("min", ("value", "index")),
+    "max_argmax": ("max", ("value", "index")),
+    "kmin": ("kmin", ("value",)),
+    "argkmin": ("kmin", ("index",)),
+    "kmin_argkmin": ("kmin", ("value", "index")),
+    "kmax": ("kmax", ("value",)),
+    "argkmax": ("kmax", ("index",)),
+    "kmax_argkmax": ("kmax", ("value", "index")),
+    "count": ("sum", ("value",)),
+    "any": ("max", ("value",)),
+    "all": ("min", ("value",)),
+}
+_WEIGHTED = ("logsumexp", "sumsoftmaxweight")
+LOGICAL = ("count", "any", "all")
+
+
+class Case:
+    """Checked arguments of one call."""
+
+    def __init__(
+        self,
+        expression: Any,
+        data: Sequence[Any],
+        index: Sequence[str],
+        reduction: str,
+        axis: str,
+        k: int,
+        weight: Any,
+        precision: str,
+        size: Sequence[int] | None,
+    ) -> None:
+        from .symbolic.evaluate import Problem
+        from .symbolic.tree import apply
+
+        known(reduction, tuple(REDUCTIONS), "reduction")
+        known(axis, ("i", "j"), "axis")
+        known(precision, ("float32", "float64"), "precision")
+        if len(data) != len(index):
+            raise EngineError(
+                f"{len(data)} data sets and {len(index)} indices were given.",
+                code="bad_index",
+                arg="index",
+            )
+        dtype = np.dtype(precision)
+        arrays = [
+            _array(values, kind, slot, dtype)
+            for slot, (values, kind) in enumerate(zip(data, index))
+        ]
+        self.index = index
+        self.dims = [a.shape[-1] for a in arrays]
+        n, m = _sizes(arrays, index, size)
+        self.kind, self.wanted = REDUCTIONS[reduction]
+        formula, weights, numbers = parse_both(expression, weight, index, self.dims)
+        if (weight is not None) != (reduction == "sumsoftmaxweight") and (
+            weight is None or reduction not in _WEIGHTED
+        ):
+            raise EngineError(
+                f"{reduction!r} {'needs' if weight is None else 'takes no'} weights.",
+                code="bad_reduction",
+                arg="weight",
+            )
+        if reduction in LOGICAL:
+            formula = apply("ne", formula, 0.0)
+        one = self.kind in ("kmin", "kmax") or weights is not None
+        if one and formula.dim != 1:
+            raise EngineError(
+                f"{reduction!r} takes a formula of one component, not {formula.dim}.",
+                code="bad_dimension",
+                arg="expression",
+            )
+        reduced = m if axis == "j" else n
+        if reduced == 0 and self.kind not in ("sum", "prod", "logsumexp"):
+            raise EngineError(
+                f"{reduction!r} over no values.", code="empty", arg="data"
+            )
+        self.k = int(k)
+        if self.kind in ("kmin", "kmax") and not 1 <= self.k <= reduced:
+            raise EngineError(
+                f"`k` must be from 1 to the {reduced} values there are, not {k}.",
+                code="bad_k",
+                arg="k",
+            )
+        self.axis = axis
+        self.formula, self.weight = formula, weights
+        self.problem = Problem(arrays, numbers, n, m, dtype)
+
+    def leaves(self, wrt: Sequence[int]) -> list[Any]:
+        """The variables of some slots."""
+        from .symbolic.tree import variable
+
+        slots = [slot_of(s, len(self.dims)) for s in wrt]
+        return [variable(self.index[s], s, self.dims[s]) for s in slots]
+
+    def cotangent(self, value: Any) -> Array:
+        """A cotangent in the shape of the reduction's value."""
+        rows = self.problem.n if self.axis == "j" else self.problem.m
+        width = self.k if self.kind in ("kmin", "kmax") else self.formula.dim
+        if self.weight is not None:
+            width = self.weight.dim
+        out = np.asarray(value, self.problem.dtype)
+        if out.size != rows * width or out.ndim > 2:
+            raise EngineError(
+                f"The cotangent must be ({rows}, {width}) as the result is; its "
+                f"shape is {out.shape}.",
+                code="bad_cotangent",
+                arg="cotangent",
+            )
+        return out.reshape(rows, width)
+
+
+def parse_both(
+    expression: Any, weight: Any, index: Sequence[str], dims: Sequence[int]
+) -> tuple[Any, Any, tuple[float, ...]]:
+    """A formula and its weights, with their numbers in one list."""
+    from .symbolic import parse, tree
+
+    formula, numbers = parse.parse(expression, index, dims)
+    if weight is None:
+        return formula, None, numbers
+    weights, more = parse.parse(weight, index, dims)
+    moved = {
+        node: tree.number(node.static[0] + len(numbers))
+        for node in tree.nodes_of(weights)
+        if node.op == "number"
+    }
+    return formula, tree.rebuilt(weights, moved), numbers + more
+
+
+def _array(values: Any, kind: str, slot: int, dtype: Any) -> Array:
+    try:
+        out = np.asarray(values)
+        if out.dtype.kind == "c":
+            pairs = np.stack((out.real, out.imag), axis=-1)
+            out = pairs.reshape(*out.shape[:-1], -1) if out.ndim else pairs
+        out = np.asarray(out, dtype)
+    except (TypeError, ValueError):
+        raise EngineError(
+            f"The data in slot {slot} must be numeric.", code="bad_type", arg="data"
+        ) from None
+    if kind == "p":
+        return out.reshape(1, -1)
+    if out.ndim == 1:
+        out = out.reshape(-1, 1)
+    if out.ndim != 2 or out.shape[1] < 1:
+        raise EngineError(
+            f"The data in slot {slot} must be a matrix of one row per {kind}; their "
+            f"shape is {out.shape}.",
+            code="bad_shape",
+            arg="data",
+        )
+    return out
+
+
+def _sizes(
+    arrays: Sequence[Array], index: Sequence[str], size: Sequence[int] | None
+) -> tuple[int, int]:
+    out = []
+    for k, name in enumerate(("i", "j")):
+        rows = {a.shape[0] for a, kind in zip(arrays, index) if kind == name}
+        if size is not None:
+            rows.add(int(size[k]))
+        if len(rows) > 1:
+            found = " and ".join(str(r) for r in sorted(rows))
+            raise EngineError(
+                f"Data indexed by {name} have different numbers of rows: {found}.",
+                code="bad_size",
+                arg="data",
+            )
+        if not rows:
+            raise EngineError(
+                f"No data are indexed by {name}; `size` must say how many there are.",
+                code="bad_size",
+                arg="size",
+            )
+        out.append(rows.pop())
+    return out[0], out[1]
+
+
+def positions(given: Any, n: int, base: int, arg: str) -> Array:
+    if given is None:
+        return np.arange(n)
+    out: Array = np.atleast_1d(np.asarray(given)).astype(np.int64) - base
+    if out.size and (out.min() < 0 or out.max() >= n):
+        raise EngineError(
+            f"`{arg}` must be from {base} to {n - 1 + base}.",
+            code="bad_place",
+            arg=arg,
+        )
+    return out
+
+
+def slot_of(given: Any, n: int) -> int:
+    slot = int(given)
+    if not 0 <= slot < n:
+        raise EngineError(f"There is no slot {slot}.", code="bad_slot", arg="wrt")
+    return slot
+
+
+def known(value: str, allowed: tuple[str, ...], arg: str) -> None:
+    if value not in allowed:
+        raise EngineError(
+            f"`{arg}` must be one of {', '.join(allowed)}; it is {value!r}.",
+            code=f"bad_{arg}",
+            arg=arg,
+        )

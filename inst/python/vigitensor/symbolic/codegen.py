@@ -1,0 +1,295 @@
+"""Source text of kernels for one lowered formula, and the compiled kernels.
+
+A kernel walks over a block of rows i0..i1 and columns j0..j1. For a few rows at a
+time and a run of columns that stays in the first-level cache, one loop over the
+columns holds the whole formula, component by component, so that the compiler turns
+it into vector instructions.
+
+``sum`` adds the components up: within a run in the precision of the data, from run
+to run in doubles. ``fill`` writes them to a tile (component, row, column), from
+which the other reductions take them.
+
+The text depends on the structure of the formula alone. It is written to the
+engine's cache folder under the name of its hash, as Numba keeps compiled code of
+files only.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import os
+import sys
+import tempfile
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import cache
+from .structure import component, needed
+from .table import operations
+from .tree import Node
+
+RUN = 1024  # columns per run
+MOST_LINES = 1500  # a longer formula is left to the dense evaluator
+_PACKAGE = "vigitensor_formulas"
+_HEAD = '''"""Generated: do not edit."""
+import math
+
+import numpy as np
+from numba import types
+
+from {package}.kernels_scalar import (
+    exp_{f} as exp,
+    fast_loops,
+    kernel,
+    log_{f} as log,
+    maximum,
+    minimum,
+    plus,
+    power,
+    sinxratio_{f} as sinxratio,
+)
+
+sqrt = math.sqrt
+f = types.{float}
+i8 = types.int64
+P = types.Array(f, 1, "C", readonly=True)
+X = types.Array(f, 2, "C", readonly=True)
+T = types.Array(f, 3, "C", readonly=True)
+'''
+_TYPES = {"float32": "f4", "float64": "f8"}
+
+
+class TooLong(Exception):
+    """The formula has too many components to be written out."""
+
+
+class _Body:
+    """Statements of one pair of row ``r`` and column ``j``, each value once."""
+
+    def __init__(self, row: int, shared: dict[str, str], consts: dict[float, str]):
+        self.row = row
+        self.lines: list[str] = []
+        self.shared = shared  # loads of the column, the same for all rows
+        self.consts = consts
+        self.rows_used: set[int] = set()
+        self.tiles_used: set[int] = set()
+        self.params_used: set[int] = set()
+        self.columns_used: set[int] = set()
+        self._names: dict[tuple[Node, int], str] = {}
+
+    def value(self, node: Node, c: int) -> str:
+        """Name of component c of a node; the statements it needs are added."""
+        c = 0 if node.dim == 1 else c
+        key = (node, c)
+        if key not in self._names:
+            self._names[key] = self._make(node, c)
+        return self._names[key]
+
+    def _make(self, node: Node, c: int) -> str:
+        if node.op == "const":
+            return self.const(node.static[0])
+        if node.op == "var":
+            index, slot = node.static
+            if index == "p":
+                self.params_used.add(slot + c)
+                return f"p{slot + c}"
+            if index == "i":
+                self.rows_used.add(slot + c)
+                return f"x{slot + c}_{self.row}"
+            self.columns_used.add(slot + c)
+            return self.shared.setdefault(f"y{slot + c}[j]", f"v{slot + c}")
+        if node.op == "tile":
+            self.tiles_used.add(node.static[0])
+            return f"t{node.static[0]}_{self.row}[j]"
+        return self._let(self._code(node, c))
+
+    def _code(self, node: Node, c: int) -> str:
+        op = operations()[node.op]
+        if op.kind == "structural":
+            dims = [a.dim for a in node.args]
+            wanted = needed(node.op, c, dims, node.static)
+            names = [
+                [self.value(a, k) for k in places]
+                for a, places in zip(node.args, wanted)
+            ]
+            if node.op == "sum" and len(names[0]) > 1:
+                total = names[0][0]
+                for name in names[0][1:-1]:
+                    total = self._let(f"{total} + {name}")
+                return f"{total} + {names[0][-1]}"
+            return self._typed(component(node.op, c, names), {})
+        args = {letter: self.value(a, c) for letter, a in zip("abc", node.args)}
+        if node.op == "pow":
+            return self._power(args["a"], node.static[0])
+        static = dict(zip(op.static, node.static))
+        return self._typed(op.scalar, args, static)
+
+    def _power(self, name: str, n: int) -> str:
+        out, square, left = "", name, abs(n)
+        while left:
+            if left & 1:
+                out = self._let(f"{out} * {square}") if out else square
+            left >>= 1
+            if left:
+                square = self._let(f"{square} * {square}")
+        one = self.const(1.0)
+        return f"{one} / {out}" if n < 0 else out or one
+
+    def _let(self, code: str) -> str:
+        name = f"w{len(self.lines)}_{self.row}"
+        self.lines.append(f"{name} = {code}")
+        if len(self.lines) > MOST_LINES:
+            raise TooLong
+        return name
+
+    def const(self, value: float) -> str:
+        return self.consts.setdefault(float(value), f"k{len(self.consts)}")
+
+    def _typed(
+        self, code: str, names: dict[str, str], static: dict[str, int] | None = None
+    ) -> str:
+        """Code with names put in, and numbers in the precision of the data."""
+        tree = ast.parse(code, mode="eval")
+        return ast.unparse(_Names(names, static or {}, self.const).visit(tree))
+
+
+class _Names(ast.NodeTransformer):
+    def __init__(
+        self,
+        names: dict[str, str],
+        static: dict[str, int],
+        const: Callable[[float], str],
+    ) -> None:
+        self.names, self.static, self.const = names, static, const
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id in self.static:
+            return ast.Constant(self.static[node.id])
+        return ast.Name(self.names.get(node.id, node.id), ast.Load())
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        if isinstance(node.op, ast.Pow) and isinstance(node.left, ast.Constant):
+            power = self.visit(node.right)
+            value = float(ast.literal_eval(node.left)) ** int(ast.literal_eval(power))
+            return ast.Name(self.const(value), ast.Load())
+        self.generic_visit(node)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Name(self.const(float(ast.literal_eval(node))), ast.Load())
+
+
+def source(root: Node, dtype: str, mode: str) -> str:
+    """Text of the module with the kernel ``run`` (mode "sum" or "fill")."""
+    consts: dict[float, str] = {}
+    zero = consts.setdefault(0.0, "k0")
+    shared: dict[str, str] = {}
+    # Two rows at a time share the loads of columns and fill the pipelines.
+    rows = 2 if mode == "sum" and root.dim <= 4 else 1
+    bodies = [_Body(r, shared, consts) for r in range(rows)]
+    results = [[body.value(root, c) for c in range(root.dim)] for body in bodies]
+    main = bodies[0]
+    text = [_HEAD.format(package=__package__, f=_TYPES[dtype], float=dtype)]
+    text += [f"{name} = np.{dtype}({value!r})" for value, name in consts.items()]
+    # repr of an infinity or NaN is not a literal.
+    text = [
+        line.replace("(inf)", "(np.inf)")
+        .replace("(nan)", "(np.nan)")
+        .replace("(-inf)", "(-np.inf)")
+        for line in text
+    ]
+    out = (
+        "types.Array(types.float64, 2, 'C')"
+        if mode == "sum"
+        else ("types.Array(f, 3, 'C')")
+    )
+    text += [
+        "",
+        "",
+        f"@kernel(types.void(P, X, X, T, i8, i8, i8, i8, {out}))",
+        "def run(p, x, y, t, i0, i1, j0, j1, out):",
+        "    fast_loops()",
+    ]
+    text += [f"    p{k} = p[{k}]" for k in sorted(main.params_used)]
+    text += [
+        f"    for jb in range(j0, j1, {RUN}):",
+        f"        je = min(jb + {RUN}, j1)",
+        "        n = je - jb",
+    ]
+    text += [f"        y{k} = y[{k}, jb:je]" for k in sorted(main.columns_used)]
+    text += [f"        for i in range(i0, i1, {rows}):"]
+    pad = " " * 12
+    for r, body in enumerate(bodies):
+        text += [f"{pad}i_{r} = min(i + {r}, i1 - 1)" if r else f"{pad}i_0 = i"]
+        text += [f"{pad}x{k}_{r} = x[{k}, i_{r}]" for k in sorted(body.rows_used)]
+        text += [
+            f"{pad}t{k}_{r} = t[{k}, i_{r} - i0, jb - j0 : je - j0]"
+            for k in sorted(body.tiles_used)
+        ]
+    tails = []
+    for r, result in enumerate(results):
+        for c, name in enumerate(result):
+            if mode == "sum":
+                text += [f"{pad}s{c}_{r} = {zero}"]
+                tails += [f"s{c}_{r} = plus(s{c}_{r}, {name})"]
+            else:
+                text += [f"{pad}o{c} = out[{c}, i - i0, jb - j0 : je - j0]"]
+                tails += [f"o{c}[j] = {name}"]
+    text += [f"{pad}for j in range(n):"]
+    text += [f"{pad}    {name} = {load}" for load, name in shared.items()]
+    for body in bodies:
+        text += [f"{pad}    {line}" for line in body.lines]
+    text += [f"{pad}    {line}" for line in tails]
+    if mode == "sum":
+        for r, result in enumerate(results):
+            guard = f"if i + {r} < i1:" if r else "if True:"
+            text += [f"{pad}{guard}"]
+            text += [
+                f"{pad}    out[{c}, i_{r} - i0] += s{c}_{r}" for c in range(len(result))
+            ]
+    return "\n".join(text) + "\n"
+
+
+@functools.lru_cache(maxsize=512)
+def load(text: str) -> Callable[..., None]:
+    """The compiled kernel of a source text, from the cache when it was there."""
+    name = "f_" + hashlib.sha256(text.encode()).hexdigest()[:24]
+    folder = _folder()
+    path = folder / f"{name}.py"
+    if not path.exists():
+        _write(path, text)
+    run: Callable[..., None] = cache.load_kernels(f"{_PACKAGE}.{name}").run
+    return run
+
+
+@functools.lru_cache(maxsize=512)
+def kernel(root: Node, dtype: str, mode: str) -> Callable[..., None] | None:
+    """The kernel of a lowered formula; None if it is too long to be written out."""
+    try:
+        text = source(root, dtype, mode)
+    except TooLong:
+        return None
+    return load(text)
+
+
+@functools.lru_cache(maxsize=1)
+def _folder() -> Path:
+    """Folder of generated files, known to Python as a package."""
+    folder = cache.cache_dir() / "formulas"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    package: Any = types.ModuleType(_PACKAGE)
+    package.__path__ = [str(folder)]
+    sys.modules[_PACKAGE] = package
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: another process may want the same file."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(draft, path)

@@ -1,0 +1,193 @@
+"""From a formula to what the CPU runs for every pair (i, j).
+
+1. Composites are written out; a / b with b free of i or of j becomes a * (1 / b).
+2. Parts that depend on i alone, on j alone or on neither are taken out: NumPy
+   computes them once, and they become leaves.
+3. Long contractions |x - y|^2 and x . y become tiles that BLAS fills.
+
+What remains is a small tree on rows of three tables: x (i), y (j) and p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .language import expanded
+from .table import operations
+from .tree import LEAVES, Node, apply, nodes_of, rebuilt, variable
+
+PAIR = 3  # depends on both i and j
+BLAS_DIM = 24  # contractions of this many components or more go to BLAS
+
+
+class Contraction(NamedTuple):
+    """A tile computed by BLAS: "sqdist" or "dot" of two hoisted parts."""
+
+    kind: str
+    left: Node  # of i
+    right: Node  # of j
+
+
+class Program(NamedTuple):
+    """A lowered formula; slots of its variables are rows of the tables."""
+
+    root: Node
+    parts: dict[str, tuple[Node, ...]]  # what fills the tables "i", "j", "p"
+    contractions: tuple[Contraction, ...]
+
+
+def expand(root: Node) -> Node:
+    """The tree without composites."""
+    table = operations()
+    done: dict[Node, Node] = {}
+    for node in nodes_of(root):
+        args = tuple(done[a] for a in node.args)
+        if node.op in LEAVES:
+            done[node] = node
+        elif table[node.op].kind == "composite":
+            done[node] = expand(expanded(table[node.op], args, node.static))
+        else:
+            same = args == node.args
+            done[node] = node if same else apply(node.op, *args, static=node.static)
+    return done[root]
+
+
+def swapped(root: Node) -> Node:
+    """The same formula with i and j exchanged."""
+    other = {"i": "j", "j": "i"}
+    return rebuilt(
+        root,
+        {
+            node: variable(other[node.static[0]], node.static[1], node.dim)
+            for node in nodes_of(root)
+            if node.op == "var" and node.static[0] != "p"
+        },
+    )
+
+
+def lower(root: Node) -> Program:
+    """Lower a formula."""
+    tree = _without_quotients(expand(root))
+    contractions: list[Contraction] = []
+    tiles: dict[Node, Node] = {}
+    for node in nodes_of(tree):
+        found = _contraction(node)
+        if found is not None:
+            tiles[node] = _tile(len(contractions))
+            contractions.append(found)
+    tree = rebuilt(tree, tiles)
+    parts: dict[str, list[Node]] = {"i": [], "j": [], "p": []}
+    size = dict.fromkeys(parts, 0)
+    leaves: dict[Node, Node] = {}
+    for node in _hoisted(tree):
+        index = {1: "i", 2: "j", 0: "p"}[node.reach]
+        leaves[node] = variable(index, size[index], node.dim)
+        parts[index].append(node)
+        size[index] += node.dim
+    # Leaves are exchanged from the top, so that a part's own leaves stay.
+    return Program(
+        _exchanged(tree, leaves),
+        {index: tuple(nodes) for index, nodes in parts.items()},
+        tuple(contractions),
+    )
+
+
+def _tile(k: int) -> Node:
+    from .tree import _intern
+
+    return _intern("tile", (), (k,), 1, PAIR)
+
+
+def _without_quotients(root: Node) -> Node:
+    done: dict[Node, Node] = {}
+    for node in nodes_of(root):
+        args = tuple(done[a] for a in node.args)
+        if (
+            node.op == "div"
+            and node.reach == PAIR
+            and args[1].reach != PAIR
+            and args[1].op != "const"
+        ):
+            done[node] = args[0] * apply("inv", args[1])
+        elif node.args and args != node.args:
+            done[node] = apply(node.op, *args, static=node.static)
+        else:
+            done[node] = node
+    return done[root]
+
+
+def _contraction(node: Node) -> Contraction | None:
+    """Is it a long sum over products or squared differences of i and j?"""
+    if node.op != "sum" or node.args[0].dim < BLAS_DIM:
+        return None
+    inner = node.args[0]
+    kind = "dot"
+    if inner.op == "square" and inner.args[0].op == "sub":
+        inner, kind = inner.args[0], "sqdist"
+    elif inner.op != "mul":
+        return None
+    a, b = inner.args
+    if (a.reach, b.reach) == (2, 1):
+        a, b = b, a
+    if (a.reach, b.reach) != (1, 2) or a.dim != b.dim:
+        return None
+    return Contraction(kind, a, b)
+
+
+def _hoisted(root: Node) -> list[Node]:
+    """Largest parts that do not depend on both i and j, in order of use."""
+    out: list[Node] = []
+    seen: set[Node] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node in seen or node.op in ("const", "tile"):
+            continue
+        seen.add(node)
+        if node.reach == PAIR:
+            stack.extend(reversed(node.args))
+        else:
+            out.append(node)
+    return out
+
+
+def _exchanged(root: Node, leaves: dict[Node, Node]) -> Node:
+    done: dict[Node, Node] = {}
+
+    def visit(node: Node) -> Node:
+        if node in leaves:
+            return leaves[node]
+        if node not in done:
+            args = tuple(visit(a) for a in node.args)
+            done[node] = (
+                apply(node.op, *args, static=node.static) if node.args else node
+            )
+        return done[node]
+
+    return visit(root)
+
+
+def table_rows(parts: Sequence[Node]) -> int:
+    """Rows of a table that holds these parts."""
+    return sum(part.dim for part in parts)
+
+
+def slots_of(root: Node) -> set[tuple[str, int]]:
+    """Index and slot of all data in a tree."""
+    out: set[tuple[str, int]] = set()
+    for node in nodes_of(root):
+        if node.op == "var":
+            index, slot = node.static
+            out.add((index, slot))
+    return out
+
+
+def as_key(root: Node) -> tuple[Any, ...]:
+    """A hashable picture of a tree, equal for equal formulas."""
+    place: dict[Node, int] = {}
+    lines = []
+    for k, node in enumerate(nodes_of(root)):
+        place[node] = k
+        lines.append((node.op, node.static, node.dim, *(place[a] for a in node.args)))
+    return tuple(lines)
