@@ -62,11 +62,3 @@ tidy_fit <- function(fit) {
   fit$active <- as.logical(fit$active)
   fit
 }
-
-# The torch engine counts lags in whole units.
-check_engine_clock <- function(engine, clock) {
-  if (engine != "torch" || clock == "unit") return(invisible())
-  abort_input("The torch engine has no continuous clock.",
-              x = "Some times are not whole, or `clock = \"continuous\"`.",
-              i = "Use `engine = \"cpu\"`.", arg = "engine", code = "engine")
-}

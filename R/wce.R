@@ -153,7 +153,6 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   check_size(design, grid)
   design$terms <- terms_with_cells(design$terms, grid)
   engine <- choose_engine(engine)
-  check_engine_clock(engine, design$clock)
   tables <- lapply(grid, function(g) lapply(g, `[[`, "table"))
   result <- wce_fit_impl(design$rows, design$terms, tables, ties, engine,
                          control,

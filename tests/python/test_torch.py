@@ -109,6 +109,72 @@ def test_grid_of_knots_and_cutoffs():
         assert agree(cpu, found) == "regular"
 
 
+# ---- real-valued times ------------------------------------------------------
+
+
+def real_times(rows, terms, rng):
+    """The same people with times off the grid, some of them still tied."""
+    shift = rng.choice([0.0, 0.25, 1 / 3], int(rows["stop"].max()) + 1)
+
+    def moved(t):
+        inside = (t >= 0) & (t < shift.size)
+        return t + np.where(inside, shift[np.clip(t, 0, shift.size - 1).astype(int)], 0)
+
+    rows = {**rows, "start": moved(rows["start"]), "stop": moved(rows["stop"])}
+    out = []
+    for term in terms:
+        start = term["start"] + rng.uniform(0, 0.9, term["start"].size)
+        stop = start + rng.uniform(0.1, 12, start.size)
+        out.append({**term, "start": start, "stop": stop, "cells": [0.0, 2.0, 6.0]})
+    return rows, out
+
+
+def spline_curve(rng, pieces=3, columns=3, powers=5):
+    """A continuous curve of polynomials, zero at lag 0."""
+    breaks = np.cumsum(np.concatenate(([0.0], rng.uniform(1.5, 5.0, pieces))))
+    coef = rng.normal(size=(pieces, powers, columns))
+    coef *= 0.3 ** np.arange(powers)[:, None]
+    coef[0, 0] = 0
+    for k in range(1, pieces):
+        h = breaks[k] - breaks[k - 1]
+        coef[k, 0] = np.tensordot(h ** np.arange(powers), coef[k - 1], 1)
+    return {"breaks": breaks, "coefficients": coef.reshape(-1, columns)}
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+@pytest.mark.parametrize("block", range(3))
+def test_real_valued_times(block, ties):
+    kinds = []
+    for k in range(10):
+        rng = np.random.default_rng(1000 * block + k)
+        rows, terms, _ = random_design(100 * block + k, n_subjects=40)
+        rows, terms = real_times(rows, terms, rng)
+        curves = [
+            spline_curve(rng, int(rng.integers(1, 5)), int(rng.integers(1, 4)))
+            for _ in terms
+        ]
+        (cpu,), (found,) = both(rows, terms, [curves], ties)
+        kinds.append(agree(cpu, found))
+    assert kinds.count("regular") >= 5
+
+
+def test_real_valued_times_of_larger_data():
+    """Doses that end, begin and fill the window exactly at event times too."""
+    rng = np.random.default_rng(3)
+    rows, records, _ = large(terms=2)
+    rows, moved = real_times(rows, records, rng)
+    records = [
+        {**a, "start": np.append(a["start"][:3000], b["start"][3000:]),
+         "stop": np.append(a["stop"][:3000], b["stop"][3000:])}
+        for a, b in zip(records, moved)
+    ]  # fmt: skip
+    curves = [spline_curve(rng), spline_curve(rng, 1)]
+    curves[1]["breaks"][-1] = 30.0
+    curves[1]["coefficients"] *= 0.1 ** np.arange(5)[:, None]
+    (cpu,), (found,) = both(rows, records, [curves])
+    assert agree(cpu, found) == "regular"
+
+
 @pytest.fixture
 def small_chunks(monkeypatch):
     from vigitensor.survival import torch_fit

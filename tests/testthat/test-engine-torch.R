@@ -60,6 +60,31 @@ test_that("torch and cpu agree on random designs", {
   expect_gt(compared, 10L)
 })
 
+test_that("torch and cpu agree in continuous time", {
+  skip_if_no_torch()
+  withr::local_options(vigitensor.device = "cpu")
+  for (seed in 1:4) {
+    study <- random_study(seed, n = 60L)
+    records <- withr::with_seed(seed, transform(
+      study$records, start = start + stats::runif(length(start))
+    ))
+    records$stop <- records$start + 0.3 + seq_len(nrow(records)) %% 11
+    fits <- lapply(c(cpu = "cpu", torch = "torch"), function(engine) {
+      suppressWarnings(
+        wce(Surv(entry, exit, event) ~ age + exposure("a"),
+            data = study$people, id = person_id, records = records,
+            cutoff = c(9.25, 18.5), nknots = 0, clock = "continuous",
+            engine = engine),
+        classes = "vigitensor_warning"
+      )
+    })
+    expect_identical(fits$torch$clock, "continuous")
+    expect_equal(fits$torch$loglik, fits$cpu$loglik, tolerance = 1e-12)
+    expect_equal(coef(fits$torch), coef(fits$cpu), tolerance = 1e-9)
+    expect_identical(fits$torch$n_pairs, fits$cpu$n_pairs)
+  }
+})
+
 test_that("cox() agrees too, with a ridge and without", {
   skip_if_no_torch()
   withr::local_options(vigitensor.device = "cpu")

@@ -186,9 +186,6 @@ test_that("the clock is chosen, said and checked", {
         engine = "reference"), classes = "vigitensor_warning"
   )
   expect_identical(unit$clock, "unit")
-  expect_silent(check_engine_clock("torch", "unit"))
-  expect_error(check_engine_clock("torch", "continuous"),
-               class = "vigitensor_error_engine")
 })
 
 test_that("times that differ by rounding are tied", {

@@ -30,10 +30,16 @@ from .api_inputs import (
     person_rows,
 )
 from .api_many import fit_wce_many, replicate_weights  # noqa: F401
+from .api_symbolic import (  # noqa: F401
+    symbolic_derivative,
+    symbolic_formula,
+    symbolic_gradient,
+    symbolic_matrix,
+    symbolic_reduce,
+)
 from .api_wce import wce_scores  # noqa: F401
 from .api_wce_results import wce_baseline, wce_time_information  # noqa: F401
 from .backends import wce_fitter
-from .errors import EngineError
 from .survival.newton import Fit
 from .survival.run import fit_grid
 from .survival.torch_device import torch_devices
@@ -133,10 +139,6 @@ def fit_wce(
     records = exposure_records(terms, n_subjects, are_real(tables))
     settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
-    if engine == "torch" and are_real(tables):
-        raise EngineError(
-            'Real-valued times need `engine` "cpu".', code="bad_engine", arg="engine"
-        )
     limits = inequality_rows(inequalities, tables, rows.x.shape[1])
     compute = wce_fitter(engine, device, memory_mb)
     cache.warm_up("fit_wce")

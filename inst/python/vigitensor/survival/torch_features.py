@@ -9,82 +9,124 @@ that they are always the first so many tiles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Union
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .likelihood import PAD, Problem
 from .torch_layout import Layout
 from .torch_plan import Chunk
+from .torch_segments import Placed
+
+
+@dataclass(frozen=True)
+class Table:
+    """C on the lags 0, 1, ..., m: whole times."""
+
+    values: Placed  # (m + 1, columns)
+    whole: Placed  # (columns,) C(m)
+
+    def at(self, since: Tensor) -> Tensor:
+        """C of times since a step, (..., columns)."""
+        oldest = int(self.values.shape[0]) - 1
+        return torch.embedding(self.values, since.clamp(0, oldest))
+
+
+@dataclass(frozen=True)
+class Polynomials:
+    """C as a piecewise polynomial on [0, m]: real-valued times."""
+
+    window: float
+    left: Placed  # (pieces,) where each piece begins
+    coef: tuple[Placed, ...]  # per power of the distance from there (pieces, columns)
+    whole: Placed  # (columns,) C(m)
+
+    def at(self, since: Tensor) -> Tensor:
+        """C of times since a step, (..., columns)."""
+        u = since.clamp(0.0, self.window)
+        piece = torch.bucketize(u, self.left[1:], out_int32=True)
+        h = (u - torch.embedding(self.left[:, None], piece)[..., 0])[..., None]
+        value = torch.embedding(self.coef[-1], piece)
+        for coef in self.coef[-2::-1]:
+            value = value.mul_(h).add_(torch.embedding(coef, piece))
+        return value
+
+
+Curves = Union[Table, Polynomials]
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Cumulated tables of the terms."""
+    """The cumulated basis of every term."""
 
-    tables: tuple[Tensor, ...]  # per term (m + 1, columns)
+    curves: tuple[Curves, ...]
 
     @property
     def n_columns(self) -> int:
         """Number of features."""
-        return sum(int(t.shape[1]) for t in self.tables)
+        return sum(int(c.whole.shape[0]) for c in self.curves)
 
-    def effect(self, coef: Tensor) -> Basis:
-        """The tables' linear predictors for coefficients (features, B)."""
-        parts = coef.split([int(t.shape[1]) for t in self.tables])
-        return Basis(tuple(t @ b for t, b in zip(self.tables, parts)))
+
+def basis_of(problem: Problem) -> Basis:
+    """The bases of a problem, still on the host, as NumPy arrays."""
+    p = problem
+    out: list[Curves] = []
+    for k in range(p.cut.size):
+        rows = p.ctab[p.col_ptr[k] : p.col_ptr[k + 1]]
+        if p.tev.dtype.kind != "f":
+            table = np.ascontiguousarray(rows[:, PAD : PAD + int(p.cut[k]) + 1].T)
+            out.append(Table(table, table[-1].copy()))
+            continue
+        # As `pack_curves` lays them out: the header is the same for all columns.
+        pieces, powers, head = int(rows[0, 0]), int(rows[0, 1]), int(p.head[k])
+        breaks = rows[0, 2:head]
+        coef = rows[:, head : head + pieces * powers].reshape(-1, pieces, powers)
+        last = (breaks[-1] - breaks[-2]) ** np.arange(powers)
+        out.append(
+            Polynomials(
+                window=float(breaks[-1]),
+                left=breaks[:-1].copy(),
+                coef=tuple(coef[:, :, d].T.copy() for d in range(powers)),
+                whole=coef[:, -1] @ last,
+            )
+        )
+    return Basis(tuple(out))
 
 
 def pair_features(layout: Layout, chunk: Chunk, basis: Basis) -> Tensor:
     """D, (tiles, length, width, features): each term's columns side by side."""
-    shape = _shape(layout, chunk, basis.n_columns)
-    out = basis.tables[0].new_empty(shape)
+    tiles, width = chunk.row.shape
+    shape = (int(tiles), layout.tiles.length, int(width), basis.n_columns)
+    out = layout.z.new_empty(shape)
     begin = 0
-    for k, table in enumerate(basis.tables):
-        end = begin + int(table.shape[1])
-        out[..., begin:end] = (chunk.terms[k].level[:, None, :, None]) * table[-1]
-        _add_steps(layout, chunk, k, table, out[..., begin:end])
+    for k, curve in enumerate(basis.curves):
+        end = begin + int(curve.whole.shape[0])
+        out[..., begin:end] = (chunk.terms[k].level[:, None, :, None]) * curve.whole
+        _add_steps(layout, chunk, k, curve, out[..., begin:end])
         begin = end
     return out
 
 
-def pair_effects(layout: Layout, chunk: Chunk, effect: Sequence[Tensor]) -> Tensor:
-    """Linear predictor of the exposure, (tiles, length, width, B).
-
-    ``effect`` holds the tables' linear predictors, (m + 1, B), of each term.
-    """
-    out = effect[0].new_zeros(_shape(layout, chunk, int(effect[0].shape[1])))
-    for k, table in enumerate(effect):
-        out += chunk.terms[k].level[:, None, :, None] * table[-1]
-        _add_steps(layout, chunk, k, table, out)
-    return out
-
-
 def unfilled(layout: Layout, chunk: Chunk) -> Tensor:
-    """Positions (tiles, length, 1, width) that no pair fills."""
+    """Positions (tiles, length, width, 1) that no pair fills."""
     at = torch.arange(layout.tiles.length, device=chunk.lo.device, dtype=torch.int32)
     at = at[:, None]
     outside = (at < chunk.lo[:, None, :]) | (at >= chunk.hi[:, None, :])
-    return outside[:, :, None, :]
-
-
-def _shape(layout: Layout, chunk: Chunk, columns: int) -> tuple[int, int, int, int]:
-    tiles, width = chunk.row.shape
-    return int(tiles), layout.tiles.length, int(width), columns
+    return outside[..., None]
 
 
 def _add_steps(
-    layout: Layout, chunk: Chunk, k: int, table: Tensor, out: Tensor
+    layout: Layout, chunk: Chunk, k: int, curve: Curves, out: Tensor
 ) -> None:
     steps = chunk.terms[k]
     time = layout.time.index_select(0, chunk.block)[:, :, None]
-    oldest = int(table.shape[0]) - 1
     for i, tiles in enumerate(steps.reach):
         at = (steps.first[:tiles] + i).reshape(-1)
         shape = (tiles, 1, -1)
         change = layout.step_change.index_select(0, at).reshape(shape)
         change = torch.where((steps.count[:tiles] > i)[:, None, :], change, 0.0)
         since = time[:tiles] - layout.step_time.index_select(0, at).reshape(shape)
-        held = torch.embedding(table, since.clamp_(0, oldest))
-        out[:tiles].addcmul_(held, change[..., None])
+        out[:tiles].addcmul_(curve.at(since), change[..., None])

@@ -13,7 +13,7 @@ from ..device import get_threads
 from ..errors import EngineError
 from . import newton
 from .exposure import Runs
-from .likelihood import PAD, Moments, Problem
+from .likelihood import Moments, Problem
 from .newton import Control, Fit
 from .torch_device import (
     engine_threads,
@@ -23,8 +23,8 @@ from .torch_device import (
     run_parts,
 )
 
-# Positions handled together: enough to keep a GPU busy, or to stay in a CPU's
-# cache while they are worked on.
+# Numbers handled together, one per position and problem: enough to keep a GPU
+# busy, or to stay in a CPU's cache while they are worked on.
 _POSITIONS = {"cpu": 1 << 17, "cuda": 1 << 23}
 _ROWS_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 20}
 # Share of the memory that the working arrays of one chunk may take.
@@ -51,7 +51,17 @@ class TorchEngine:
         self.device = find_device(device)
         self.budget = memory_budget(self.device, memory_mb)
         self._runs: Runs | None = None
+        self._problems = 0
         self._layout: Any = None
+
+    @property
+    def kind(self) -> str:
+        """Kind of device."""
+        return "cuda" if self.device.type == "cuda" else "cpu"
+
+    def put(self, x: Any) -> Any:
+        """An array on the device."""
+        return load_torch().from_numpy(np.ascontiguousarray(x)).to(self.device)
 
     def fit(self, problem: Problem, control: Control) -> Fit:
         """Maximise the likelihood from zero."""
@@ -73,61 +83,34 @@ class TorchEngine:
             model = self.model(problem, problem.weight[:, None])
         from .torch_passes import newton_terms
 
-        torch = load_torch()
         p = problem.n_par
 
         def evaluate(beta: Floats) -> Step:
-            at = torch.from_numpy(np.ascontiguousarray(beta)[None]).to(self.device)
             with engine_threads(self.device):
-                found = newton_terms(model, at)[0].cpu().numpy()
-            return Step(
-                beta,
-                float(found[0]),
-                Moments(
-                    found[1 : 1 + p],
-                    found[1 + p : 1 + p + p * p].reshape(p, p),
-                    found[1 + p + p * p :],
-                ),
-            )
+                found = newton_terms(model, self.put(beta[None]))[0].cpu().numpy()
+            return Step(beta, *split_terms(found, p))
 
         return evaluate
 
     def model(self, problem: Problem, weight: Floats) -> Any:
         """A problem on the device with B weight vectors, (n, B)."""
-        from .torch_features import Basis, pair_features, unfilled
+        from .torch_features import basis_of, pair_features, unfilled
         from .torch_layout import move_layout, plan_layout
-        from .torch_ops import bytes_of
-        from .torch_passes import Model
+        from .torch_model import Model, weights_of
+        from .torch_ops import bytes_of, on_device
 
-        torch = load_torch()
         n_problems = weight.shape[1]
-        kind = "cuda" if self.device.type == "cuda" else "cpu"
-
-        def put(x: Any) -> Any:
-            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
-
         per_position = working_bytes(problem, n_problems)
-        if self._runs is not problem.runs:
+        if self._runs is not problem.runs or self._problems != n_problems:
             self._layout = None  # frees the old one first
             most = int(_CHUNK_SHARE * self.budget / (per_position * self._at_once()))
-            on_host = plan_layout(problem, min(most, _POSITIONS[kind]))
+            positions = max(_POSITIONS[self.kind] // n_problems, 1)
+            on_host = plan_layout(problem, min(most, positions))
             self._size = bytes_of(on_host)
-            self._layout = move_layout(on_host, put)
-            self._runs = problem.runs
+            self._layout = move_layout(on_host, self.put)
+            self._runs, self._problems = problem.runs, n_problems
         layout = self._layout
-        tables = tuple(
-            put(table.T)
-            for k in range(problem.cut.size)
-            for table in [
-                problem.ctab[
-                    problem.col_ptr[k] : problem.col_ptr[k + 1],
-                    PAD : PAD + int(problem.cut[k]) + 1,
-                ]
-            ]
-        )
-        basis = Basis(tables)
-        with np.errstate(divide="ignore"):
-            log_weight = np.log(np.append(weight, np.zeros((1, n_problems)), axis=0))
+        basis = on_device(basis_of(problem), self.put)
         left = self._left(problem, n_problems, per_position)
         chunks = layout.tiles.chunks
         stored: list[int] = []
@@ -149,13 +132,12 @@ class TorchEngine:
         return Model(
             layout=layout,
             basis=basis,
-            death_x=put(problem.death_x),
-            log_weight=put(log_weight),
-            death_weight=put(weight[problem.risk.death_row]),
+            weights=on_device(weights_of(problem.risk, weight), self.put),
+            death_x=self.put(problem.death_x),
             features=tuple(features),
             empty=tuple(empty),
             keep_risks=risks <= left,
-            at_once=_ROWS_AT_ONCE[kind],
+            at_once=max(_ROWS_AT_ONCE[self.kind] // n_problems, 1),
         )
 
     def _left(self, problem: Problem, n_problems: int, per_position: int) -> float:
@@ -163,11 +145,7 @@ class TorchEngine:
         tiles = self._layout.tiles
         largest = max((c.row.numel() * tiles.length for c in tiles.chunks), default=0)
         working = largest * per_position * self._at_once()
-        ranges = self._layout.ranges.row.numel()
-        rows = 8 * (problem.weight.size + ranges) * (problem.n_cov + 4 * n_problems)
-        columns = 2 * problem.n_par + 6 * problem.n_cov + 8
-        events = problem.risk.width * 8 * n_problems * columns
-        needed = self._size + working + rows + events
+        needed = self._size + working + self._held(problem, n_problems)
         if needed > self.budget:
             raise EngineError(
                 f"The data need {needed / 2**20:.0f} MB on the device and "
@@ -178,13 +156,33 @@ class TorchEngine:
             )
         return self.budget - needed
 
+    def _held(self, problem: Problem, n_problems: int) -> float:
+        """Bytes of arrays over rows and event times."""
+        ranges = self._layout.ranges.row.numel()
+        rows = 8 * (problem.weight.size + ranges) * (problem.n_cov + 4 * n_problems)
+        columns = 2 * problem.n_par + 6 * problem.n_cov + 8
+        return rows + problem.risk.width * 8 * n_problems * columns
+
     def _at_once(self) -> int:
         """Chunks in work at the same time."""
         return get_threads() if self.device.type == "cpu" else 1
 
 
+def split_terms(found: Floats, p: int) -> tuple[float, Moments]:
+    """Log-likelihood and moments from what ``newton_terms`` returns of a problem."""
+    info = found[1 + p : 1 + p + p * p].reshape(p, p)
+    return float(found[0]), Moments(found[1 : 1 + p], info, found[1 + p + p * p :])
+
+
 def working_bytes(problem: Problem, n_problems: int) -> int:
     """Bytes per position of a chunk while it is worked on."""
-    columns = problem.n_par - problem.n_cov
+    q = problem.n_cov
+    columns = problem.n_par - q
     # Features, the table's entries, weighted features; risks and their like.
-    return 8 * (3 * columns + 5 * n_problems + problem.n_cov + 1) + 4
+    numbers = 3 * columns + 5 * n_problems + q + 1
+    if n_problems > 1:
+        # Products of features, twice: side by side, and before that.
+        numbers += 2 * (columns * (columns + 1) // 2 + q * columns)
+    if problem.tev.dtype.kind == "f":
+        numbers += columns + 3
+    return 8 * numbers + 4

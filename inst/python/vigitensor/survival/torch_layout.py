@@ -27,8 +27,6 @@ class Deaths:
 
     row: Tensor  # (deaths,) int32
     event: Tensor  # (deaths,) int32
-    fraction: Tensor  # (deaths, 1) l/d of Efron, zeros with Breslow
-    size: Tensor  # (events, 1) number of tied deaths
     to_events: SegmentPlan
     tied: bool
 
@@ -41,8 +39,8 @@ class Layout:
     ranges: Ranges
     z: Tensor  # (n + 1, q), the last row zero
     offset: Tensor  # (n + 1,)
-    time: Tensor  # (event blocks, length) int32
-    step_time: Tensor  # (steps + most in a block,) int32
+    time: Tensor  # (event blocks, length) int32, or float64 for real times
+    step_time: Tensor  # (steps + most in a block,) likewise
     step_change: Tensor  # (steps + most in a block,) change of the dose
     deaths: Deaths
     n_events: int
@@ -57,23 +55,17 @@ def plan_layout(problem: Problem, chunk_positions: int) -> Layout:
     """Layout of a problem, still on the host, as NumPy arrays."""
     p, risk = problem, problem.risk
     tiles = lay_out(p.runs, p.subject, p.tev, p.steps, p.cut, max(1, chunk_positions))
-    time = np.zeros(tiles.n_blocks * tiles.length, np.int32)
+    time = np.zeros(tiles.n_blocks * tiles.length, p.tev.dtype)
     time[: p.tev.size] = p.tev
     most = max((len(t.reach) for c in tiles.chunks for t in c.terms), default=0) + 1
-    size = np.diff(np.append(risk.death_begin, risk.death_row.size))
     arrays: dict[str, Any] = {
         "z": np.append(p.z, np.zeros((1, p.n_cov)), axis=0),
         "offset": np.append(p.offset, 0.0),
         "time": time.reshape(tiles.n_blocks, tiles.length),
-        "step_time": np.append(p.steps.time, np.zeros(most, np.int32)),
+        "step_time": np.append(p.steps.time, np.zeros(most, p.steps.time.dtype)),
         "step_change": np.append(_changes(problem), np.zeros(most)),
     }
-    deaths: dict[str, Any] = {
-        "row": risk.death_row,
-        "event": risk.death_event,
-        "fraction": risk.fraction[:, None],
-        "size": size[:, None].astype(np.float64),
-    }
+    deaths: dict[str, Any] = {"row": risk.death_row, "event": risk.death_event}
     return Layout(
         tiles=tiles,
         ranges=find_ranges(risk, p.runs),

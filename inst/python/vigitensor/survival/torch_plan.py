@@ -90,7 +90,7 @@ def lay_out(
     row = run_row[which]
     begin_at, end_at = tev[origin + lo], tev[origin + hi - 1]
     inside = [
-        _steps_inside(steps, k, int(cut[k]), subject[row], begin_at, end_at)
+        _steps_inside(steps, k, float(cut[k]), subject[row], begin_at, end_at)
         for k in range(cut.size)
     ]
     total = np.zeros(row.size, np.int64)
@@ -146,7 +146,7 @@ def _fill_tiles(block: Ints, order: Ints, n_blocks: int) -> tuple[int, Ints, Int
 
 
 def _steps_inside(
-    steps: Steps, term: int, cut: int, subject: Ints, begin_at: Ints, end_at: Ints
+    steps: Steps, term: int, cut: float, subject: Ints, begin_at: Ints, end_at: Ints
 ) -> tuple[Ints, Ints, Floats]:
     """First step, number of steps and the dose before, for each block.
 
@@ -155,22 +155,39 @@ def _steps_inside(
     """
     n_ptr = steps.ptr.size // steps.n_terms
     ptr = steps.ptr[term * n_ptr : (term + 1) * n_ptr]
-    time = steps.time[ptr[0] : ptr[-1]].astype(np.int64)
-    lowest = int(time.min(initial=0))
-    span = int(time.max(initial=0)) - lowest + 2
+    time = steps.time[ptr[0] : ptr[-1]]
+    rank, span, up_to, before = _ranks(time, begin_at, end_at, cut)
     # One sorted key per (subject, time): all blocks are placed by bisection.
     owner = np.repeat(np.arange(n_ptr - 1, dtype=np.int64), np.diff(ptr))
-    key = owner * span + (time - lowest)
+    key = owner * span + rank
     base = subject.astype(np.int64) * span
-    after = np.clip(begin_at.astype(np.int64) - cut - lowest, -1, span - 1)
-    before = np.clip(end_at.astype(np.int64) - lowest, 0, span - 1)
-    first = np.searchsorted(key, base + after, side="right") + ptr[0]
-    last = np.searchsorted(key, base + before, side="left") + ptr[0]
+    first = np.searchsorted(key, base + up_to) + ptr[0]
+    last = np.searchsorted(key, base + before) + ptr[0]
     count = np.maximum(last - first, 0)
     level = np.zeros(first.size)
     held = np.flatnonzero(first > ptr[subject])
     level[held] = steps.level[first[held] - 1]
     return first.astype(np.int32), count.astype(np.int32), level
+
+
+def _ranks(
+    time: Ints, begin_at: Ints, end_at: Ints, cut: float
+) -> tuple[Ints, int, Ints, Ints]:
+    """Whole numbers in the order of the steps' times, and how far they go.
+
+    Per block the first of them after begin_at - cut, and the first from end_at on.
+    """
+    if time.dtype.kind == "f":
+        known = np.unique(time)
+        up_to = np.searchsorted(known, begin_at - cut, side="right")
+        before = np.searchsorted(known, end_at, side="left")
+        return np.searchsorted(known, time), known.size + 1, up_to, before
+    lowest = int(time.min(initial=0))
+    span = int(time.max(initial=0)) - lowest + 2
+    up_to = begin_at.astype(np.int64) - int(cut) - lowest + 1
+    before = end_at.astype(np.int64) - lowest
+    rank = time.astype(np.int64) - lowest
+    return rank, span, np.clip(up_to, 0, span), np.clip(before, 0, span)
 
 
 def _chunk(
