@@ -5,31 +5,26 @@
 #   percentile  quantiles a and 1 - a of t_b, a = (1 - level) / 2
 #   bca         quantiles Phi(z0 + (z0 + z) / (1 - acc (z0 + z))) for z the
 #               normal quantiles of a and 1 - a, with z0 = Phi^-1(share of t_b
-#               below t) and acc = sum U^3 / (6 (sum U^2)^(3/2)), U the influence
-#               of a unit on t
+#               below t) and acc = sum U^3 / (6 (sum U^2)^(3/2)), U the
+#               influence of a unit on t
 #   normal      t -+ z * sd(t_b)
-# Sources: Efron (1987), Journal of the American Statistical Association 82, 171;
-# Davison and Hinkley (1997), sections 5.3 and 5.4. The acceleration is that of
-# empirical influence values (their 5.4.2), so no jackknife is needed.
+# Sources: Efron (1987), Journal of the American Statistical Association 82,
+# 171; Davison and Hinkley (1997), sections 5.3 and 5.4. The acceleration is that
+# of empirical influence values, so no jackknife is needed.
 
 interval_types <- c("percentile", "bca", "normal")
 
 # estimate: k numbers; t: B x k, no missing values; acceleration: k numbers, for
 # "bca". Value: k x 2.
 bootstrap_interval <- function(estimate, t, level, type, acceleration = NULL) {
-  z <- stats::qnorm((1 + level) / 2)
   if (type == "normal") {
-    reach <- z * column_sd(t)
+    reach <- stats::qnorm((1 + level) / 2) * column_sd(t)
     return(cbind(lower = estimate - reach, upper = estimate + reach))
   }
   at <- matrix(c(1 - level, 1 + level) / 2, length(estimate), 2L, byrow = TRUE)
   if (type == "bca") {
     below <- colMeans(t < rep(estimate, each = nrow(t)))
-    z0 <- stats::qnorm(below)
-    move <- function(z) {
-      stats::pnorm(z0 + (z0 + z) / (1 - acceleration * (z0 + z)))
-    }
-    at <- cbind(move(-z), move(z))
+    at <- bca_shares(below, acceleration, level)
   }
   ends <- vapply(seq_along(estimate), function(k) {
     column <- t[, k]
@@ -44,6 +39,16 @@ bootstrap_interval <- function(estimate, t, level, type, acceleration = NULL) {
   ends <- matrix(ends, ncol = 2L, byrow = TRUE)
   colnames(ends) <- c("lower", "upper")
   ends
+}
+
+# The shares of replicates below the ends; below: the share below the estimate.
+bca_shares <- function(below, acceleration, level) {
+  z <- stats::qnorm((1 + level) / 2)
+  z0 <- stats::qnorm(below)
+  move <- function(z) {
+    stats::pnorm(z0 + (z0 + z) / (1 - acceleration * (z0 + z)))
+  }
+  cbind(move(-z), move(z))
 }
 
 column_sd <- function(t) {
@@ -78,11 +83,11 @@ contrast_acceleration <- function(influence, block, at, contrasts) {
 #' `confint()` of the result of [bootstrap()], with `type`
 #' * `"percentile"`: quantiles of the replicates ([stats::quantile()] of type
 #'   6);
-#' * `"bca"`: bias-corrected and accelerated, which also corrects for a median of
-#'   the replicates off the estimate and for a standard error that changes with
-#'   the parameter. The acceleration is computed from the influence of every
-#'   patient on the fit (score residuals times the inverse information), not from
-#'   fits without each of them;
+#' * `"bca"`: bias-corrected and accelerated, which also corrects for a median
+#'   of the replicates off the estimate and for a standard error that changes
+#'   with the parameter. The acceleration is computed from the influence of
+#'   every patient on the fit (score residuals times the inverse information),
+#'   not from fits without each of them;
 #' * `"normal"`: the estimate and its standard deviation over the replicates.
 #'
 #' Percentile intervals need a few hundred replicates, BCa intervals 1,000 or

@@ -23,7 +23,7 @@
 #' `"influence"` adds up the influence of the patients, without a further pass
 #' over the data: its variance is the robust (infinitesimal jackknife) variance,
 #' and costs next to nothing. Both leave out the curvature that makes intervals
-#' of small samples asymmetric.
+#' of small samples asymmetric, and a `shape` allows neither.
 #'
 #' With `reselect = TRUE` every fit of the grid (`$selection`: knots and
 #' cutoffs) is repeated in every replicate, and the one that the criterion
@@ -40,11 +40,11 @@
 #'
 #' @section Going on from a file:
 #' With `file` finished chunks are written to disk, a file that is always whole:
-#' a run that is killed or interrupted loses the chunk in progress. The same call
-#' goes on, and gives the numbers of a run without interruption; with a larger
-#' `times` it adds replicates. A file of other data, another model or other
-#' settings is refused (`vigitensor_error_bootstrap_file`). It holds estimates
-#' and no data of patients.
+#' a run that is killed or interrupted loses the chunk in progress. The same
+#' call goes on, and gives the numbers of a run without interruption; with a
+#' larger `times` it adds replicates. A file of other data, another model or
+#' other settings is refused (`vigitensor_error_bootstrap_file`). It holds
+#' estimates and no data of patients.
 #'
 #' @param fit A fitted model, from [wce()] or [cox()].
 #' @param times Number of replicates.
@@ -55,21 +55,22 @@
 #' @param reselect Choose knots and cutoff again in every replicate?
 #' @param seed Whole number of at least 0. `NULL`: taken from R's random
 #'   numbers, or from `file`.
-#' @param data,records The tables that the model was fitted to. `NULL`: looked up
-#'   by the names in the call of the fit.
+#' @param data,records The tables that the model was fitted to. `NULL`: looked
+#'   up by the names in the call of the fit.
 #' @param file Name of a file to keep replicates in, or `NULL`.
 #' @param progress Show a progress bar on work of more than two seconds? `NULL`:
 #'   option `vigitensor.progress`, or else in interactive sessions.
-#' @param engine `"cpu"`, `"torch"` or `"reference"`; by default that of the fit.
+#' @param engine `"cpu"`, `"torch"` or `"reference"`; by default that of the
+#'   fit.
 #' @param ... For methods.
 #' @return An object of class `bootstrap_wce` or `bootstrap_cox`, both
-#'   `bootstrap_fit`: a list with `coefficients` (replicates x coefficients, `NA`
-#'   where a replicate failed), `loglik`, `reason` (`"ok"`, or why it failed),
-#'   `converged`, `failures` (counts by reason), `row` (with `reselect`: the row
-#'   of `fit$selection`), `fit`, `times`, `kind`, `strata`, `method`, `reselect`,
-#'   `seed`, `unit` (what was drawn), `n_units`, `engine`, `influence` (moments of
-#'   the influence of units, for BCa intervals). Holds no patient's data, and
-#'   survives [saveRDS()].
+#'   `bootstrap_fit`: a list with `coefficients` (replicates x coefficients,
+#'   `NA` where a replicate failed), `loglik`, `reason` (`"ok"`, or why it
+#'   failed), `converged`, `failures` (counts by reason), `row` (with
+#'   `reselect`: the row of `fit$selection`), `fit`, `times`, `kind`, `strata`,
+#'   `method`, `reselect`, `seed`, `unit` (what was drawn), `n_units`, `engine`,
+#'   `influence` (moments of the influence of units, for BCa intervals). Holds
+#'   no patient's data, and survives [saveRDS()].
 #' @seealso [bootstrap_fit] for intervals of coefficients; [weight_function()],
 #'   [hazard_ratio()], [total_effect()] and [peak_time()] take the result as
 #'   they take a fit.
@@ -219,9 +220,9 @@ describe_failures <- function(failures) {
 
 format_count_each <- function(n) vapply(n, format_count, "")
 
-# Influence of the units, as rows of `scores` (units x p): what BCa intervals of
-# any contrast c'b need are the sums of its square c'(squares)c, and of its cube.
-# blocks: positions of coefficients of which contrasts are taken.
+# influence: of the units, units x p. What BCa intervals of any contrast c'b need
+# are the sums of its square, c'(squares)c, and of its cube. blocks: positions
+# of coefficients of which contrasts are taken.
 influence_moments <- function(influence, stratum, blocks) {
   if (!is.null(stratum)) {
     centre <- rowsum(influence, stratum) / tabulate(stratum)

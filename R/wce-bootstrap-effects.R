@@ -1,8 +1,10 @@
 # Weight functions, hazard ratios, total effects and peaks from a bootstrap.
 #
 # All are linear in the spline coefficients of one replicate, whatever its knots
-# and cutoff: contrasts are made for each row of the grid that a replicate chose,
-# so that replicates with different splines are compared as curves.
+# and cutoff: contrasts are made for each row of the grid that a replicate
+# chose, so that replicates with different splines are compared as curves.
+
+# nolint start: object_name_linter. The generics are in other files.
 
 #' @rdname weight_function
 #' @export
@@ -109,6 +111,8 @@ peak_time.bootstrap_wce <- function(fit, term = NULL, level = 0.95, ...) {
   structure(do.call(rbind, tables), level = level, type = "percentile",
             replicates = sum(fit$converged))
 }
+
+# nolint end
 
 # ---- replicates of linear effects -------------------------------------------
 

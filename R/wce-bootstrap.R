@@ -86,15 +86,28 @@ wce_replicator <- function(fit, problem, chosen, row, units, settings,
     coefficients = this$coefficients, var = this$naive.var %||% this$var,
     inequality = design_inequalities(chosen, ncol(problem$rows$x))
   )
-  function(first, count) {
-    if (settings$engine == "reference") {
-      weights <- draw_weights(units$n, settings$kind, settings$seed, first,
-                              count, units$stratum)
-      weights <- weights[, units$group, drop = FALSE]
-      return(reference_replicates(model, weights, settings$method))
-    }
-    engine_replicates(model, units, settings, first, count)
+  if (!is.null(model$inequality) && settings$method != "fit") {
+    abort_input("A fit with a `shape` needs `method = \"fit\"`.",
+                x = "Its coefficients stop at the inequalities.",
+                arg = "method", code = "shape")
   }
+  function(first, count) {
+    if (fits_many(settings$engine, model)) {
+      return(engine_replicates(model, units, settings, first, count))
+    }
+    weights <- draw_weights(units$n, settings$kind, settings$seed, first,
+                            count, units$stratum)
+    single_replicates(model, weights[, units$group, drop = FALSE],
+                      settings$method, settings$engine)
+  }
+}
+
+# Does the engine fit many replicates of this model in one call?
+fits_many <- function(engine, model) {
+  if (engine == "reference" || !load_engine()) return(FALSE)
+  known <- argument_kinds("fit_wce_many")$names
+  (engine == "cpu" || "engine" %in% known) &&
+    (is.null(model$inequality) || "inequality" %in% known)
 }
 
 engine_replicates <- function(model, units, settings, first, count) {

@@ -38,6 +38,7 @@ describe_replicates <- function(x) {
   n <- attr(x, "replicates")
   if (is.null(n)) return("")
   kind <- if (identical(attr(x, "band"), "simultaneous")) "bootstrap" else
-    c(percentile = "percentiles", bca = "BCa", normal = "normal")[[attr(x, "type")]]
+    c(percentile = "percentiles", bca = "BCa",
+      normal = "normal")[[attr(x, "type")]]
   paste0(" (", kind, ", ", count_of(n, "replicate"), ")")
 }

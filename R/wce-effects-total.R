@@ -10,9 +10,9 @@
 #' largest in absolute value, so that a protective effect has a peak too. Of
 #' several such lags it is the shortest. Its interval is made of percentiles of
 #' the peaks of the [bootstrap()]'s curves; of a fit, of curves drawn from the
-#' normal distribution of its coefficients. A peak is not a smooth function of the
-#' data, and curves that are flat, or rise towards an end of the window, have
-#' peaks all over: look at the weight function first.
+#' normal distribution of its coefficients. A peak is not a smooth function of
+#' the data, and curves that are flat, or rise towards an end of the window,
+#' have peaks all over: look at the weight function first.
 #'
 #' @inheritParams weight_function
 #' @param dose Dose per time unit, one or more positive numbers.

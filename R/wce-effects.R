@@ -53,9 +53,9 @@
 #'   \item{lower, upper}{the interval.}
 #'   }
 #'   Attributes: `unit` (the time unit), `level`, `band`, `type` (`"wald"`,
-#'   `"percentile"`, ...), `critical` (one per term: with a simultaneous band, the
-#'   number of standard errors), `replicates` (of a bootstrap, those that did not
-#'   fail).
+#'   `"percentile"`, ...), `critical` (one per term: with a simultaneous band,
+#'   the number of standard errors), `replicates` (of a bootstrap, those that
+#'   did not fail).
 #' @section Errors: `vigitensor_error_input` for an argument of the wrong type,
 #'   `vigitensor_error_unknown_term` for a term that the model has not.
 #' @seealso [hazard_ratio()], [plot.wce()]

@@ -1,10 +1,11 @@
-# Replicates by the reference engine: a fit for every set of weights.
+# Replicates one by one: a fit for every set of weights, as the reference engine
+# does it, and others where they do not fit many together.
 
 # model: rows, terms, tables, ties, control, coefficients and var of the fit,
 # inequality; weights: replicates x subjects.
-reference_replicates <- function(model, weights, method) {
+single_replicates <- function(model, weights, method, engine) {
   one <- switch(method,
-    fit = function(w) reference_refit(model, w),
+    fit = function(w) single_refit(model, w, engine),
     one_step = reference_stepper(model),
     influence = reference_influence(model)
   )
@@ -25,14 +26,15 @@ failed_replicate <- function(model, reason) {
        loglik = NA_real_, reason = reason)
 }
 
-reference_refit <- function(model, w) {
+single_refit <- function(model, w, engine) {
   rows <- weighted_rows(model$rows, w[model$rows$subject])
   fit <- tryCatch(
     wce_fit_impl(rows, model$terms, list(model$tables), model$ties,
-                 "reference", model$control %||% list(),
+                 engine, model$control %||% list(),
                  list(model$inequality))$fits[[1L]],
-    # survival gives up where sums overflow.
-    simpleError = function(e) NULL
+    # Where sums overflow.
+    simpleError = function(e) NULL,
+    vigitensor_error_overflow = function(e) NULL
   )
   if (is.null(fit)) return(failed_replicate(model, "failed"))
   lost <- is.na(fit$coefficients) & !is.na(model$coefficients)
