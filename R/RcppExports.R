@@ -5,6 +5,14 @@ unit_rows_cpp <- function(entry, exit, event, n_rows, first, start, stop, dose, 
     .Call(`_vigitensor_unit_rows_cpp`, entry, exit, event, n_rows, first, start, stop, dose, cum)
 }
 
+episodes_cpp <- function(person, group, drug, date, days, dose, once, stay_person, admission, discharge, rules, n_threads) {
+    .Call(`_vigitensor_episodes_cpp`, person, group, drug, date, days, dose, once, stay_person, admission, discharge, rules, n_threads)
+}
+
+hardware_threads_cpp <- function() {
+    .Call(`_vigitensor_hardware_threads_cpp`)
+}
+
 run_starts <- function(x) {
     .Call(`_vigitensor_run_starts`, x)
 }

@@ -29,6 +29,38 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// episodes_cpp
+Rcpp::List episodes_cpp(Rcpp::IntegerVector person, SEXP group, Rcpp::IntegerVector drug, SEXP date, SEXP days, SEXP dose, SEXP once, Rcpp::IntegerVector stay_person, Rcpp::NumericVector admission, Rcpp::NumericVector discharge, Rcpp::NumericVector rules, int n_threads);
+RcppExport SEXP _vigitensor_episodes_cpp(SEXP personSEXP, SEXP groupSEXP, SEXP drugSEXP, SEXP dateSEXP, SEXP daysSEXP, SEXP doseSEXP, SEXP onceSEXP, SEXP stay_personSEXP, SEXP admissionSEXP, SEXP dischargeSEXP, SEXP rulesSEXP, SEXP n_threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type person(personSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type group(groupSEXP);
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type drug(drugSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type date(dateSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type days(daysSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type dose(doseSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type once(onceSEXP);
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type stay_person(stay_personSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type admission(admissionSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type discharge(dischargeSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type rules(rulesSEXP);
+    Rcpp::traits::input_parameter< int >::type n_threads(n_threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(episodes_cpp(person, group, drug, date, days, dose, once, stay_person, admission, discharge, rules, n_threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// hardware_threads_cpp
+int hardware_threads_cpp();
+RcppExport SEXP _vigitensor_hardware_threads_cpp() {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    rcpp_result_gen = Rcpp::wrap(hardware_threads_cpp());
+    return rcpp_result_gen;
+END_RCPP
+}
 // run_starts
 Rcpp::IntegerVector run_starts(SEXP x);
 RcppExport SEXP _vigitensor_run_starts(SEXP xSEXP) {
@@ -148,6 +180,8 @@ END_RCPP
 
 static const R_CallMethodDef CallEntries[] = {
     {"_vigitensor_unit_rows_cpp", (DL_FUNC) &_vigitensor_unit_rows_cpp, 9},
+    {"_vigitensor_episodes_cpp", (DL_FUNC) &_vigitensor_episodes_cpp, 12},
+    {"_vigitensor_hardware_threads_cpp", (DL_FUNC) &_vigitensor_hardware_threads_cpp, 0},
     {"_vigitensor_run_starts", (DL_FUNC) &_vigitensor_run_starts, 1},
     {"_vigitensor_is_sorted_within", (DL_FUNC) &_vigitensor_is_sorted_within, 2},
     {"_vigitensor_scan_rows", (DL_FUNC) &_vigitensor_scan_rows, 4},
