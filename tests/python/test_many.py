@@ -37,6 +37,66 @@ def test_as_fitted_alone(seed, kind, ties):
         assert out["loglik"][k] == pytest.approx(one["loglik"][1], rel=1e-11)
 
 
+def shape_rows(p, q, kind):
+    """Coefficients of a spline that are not negative, or do not rise."""
+    limits = np.eye(p)[q:]
+    if kind == "falling":
+        limits = limits[:-1] - limits[1:]
+    return limits
+
+
+@pytest.mark.parametrize("kind", ["positive", "falling"])
+@pytest.mark.parametrize("seed", [0, 2, 5, 8, 10])
+def test_shapes_as_fitted_alone(seed, kind):
+    """Every replicate keeps to the inequalities and is the best that does."""
+    ties = ("efron", "breslow")[seed % 2]
+    rows, terms, tables = random_design(seed, n_subjects=100, terms=1, q=seed % 3)
+    n, q = subjects(rows, terms), rows["x"].shape[1]
+    limits = shape_rows(q + tables[0].shape[1], q, kind)
+    given = {"ties": ties, "inequalities": [limits]}
+    (full,) = send(api.fit_wce, rows, terms, [tables], **given)["fits"]
+    w = api.replicate_weights(n, "bayesian", 3, 1, 12)["weights"]
+    out = send(
+        api.fit_wce_many, rows, terms, tables, full["coefficients"], ties, w,
+        inequality=limits,
+    )  # fmt: skip
+    compared = bound = 0
+    for k in range(12):
+        changed = {**rows, "weight": rows["weight"] * w[k][rows["subject"] - 1]}
+        (one,) = send(api.fit_wce, changed, terms, [tables], **given)["fits"]
+        if one["infinite"].any() or not one["converged"]:
+            continue
+        assert out["converged"][k]
+        compared += 1
+        bound += int(one["active"].any())
+        beta = out["coefficients"][k]
+        assert np.nan_to_num(beta) @ limits.T == pytest.approx(
+            np.maximum(np.nan_to_num(beta) @ limits.T, 0), abs=1e-9
+        )
+        assert out["loglik"][k] == pytest.approx(one["loglik"][1], rel=1e-11)
+        np.testing.assert_allclose(beta, one["coefficients"], rtol=1e-6, atol=1e-6)
+    assert compared >= 8
+    assert bound >= 1
+
+
+@pytest.mark.parametrize("method", ["one_step", "influence"])
+def test_short_ways_to_shapes(method):
+    """Near weights of one they come as near as they claim."""
+    rows, terms, tables = random_design(8, n_subjects=100, terms=1, q=2)
+    limits = shape_rows(2 + tables[0].shape[1], 2, "positive")
+    (full,) = send(api.fit_wce, rows, terms, [tables], inequalities=[limits])["fits"]
+    far = np.clip(np.random.default_rng(1).normal(size=subjects(rows, terms)), -3, 3)
+    errors = []
+    for size in (0.02, 0.01):
+        given = (rows, terms, tables, full["coefficients"])
+        kw = {"weights": (1 + size * far)[None], "inequality": limits}
+        fit = send(api.fit_wce_many, *given, **kw)["coefficients"]
+        near = send(api.fit_wce_many, *given, **kw, method=method)["coefficients"]
+        assert (near[0] @ limits.T).min() > -1e-9
+        errors.append(np.abs(fit - near).max())
+    assert 3 < errors[0] / errors[1] < 5
+
+
 def test_any_chunks_and_threads_give_the_same_bits():
     rows, terms, tables = random_design(8, n_subjects=100, terms=1, q=2)
     beta = call(api, rows, terms, [tables])["fits"][0]["coefficients"]
@@ -167,6 +227,8 @@ def test_faults():
         ({"replicates": {**draw, "sed": 1}}, "bad_replicates"),
         ({"replicates": {"kind": "bayesian"}}, "bad_replicates"),
         ({"replicates": draw, "method": "two_step"}, "bad_method"),
+        ({"replicates": draw, "engine": "keops"}, "bad_engine"),
+        ({"replicates": draw, "inequality": np.eye(beta.size + 1)}, "bad_inequality"),
     ):
         with pytest.raises(EngineError) as caught:
             send(api.fit_wce_many, rows, terms, tables, beta, **given)

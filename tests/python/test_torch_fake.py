@@ -9,8 +9,8 @@ tell.
 
 import numpy as np
 import pytest
-from test_torch import large
-from vigitensor.api_inputs import exposure_records, person_rows
+from test_torch import large, real_times, spline_curve
+from vigitensor.api_inputs import _basis, exposure_records, person_rows
 from vigitensor.survival.basis import cumulated, lag_basis
 from vigitensor.survival.run import prepare
 
@@ -23,7 +23,8 @@ def problem_of(rows, records, tables, ties="efron"):
     n = int(rows["subject"].max())
     names = ("start", "stop", "event", "stratum", "subject", "offset", "weight", "x")
     given = person_rows(*(rows[name] for name in names), n)
-    data = prepare(given, n, exposure_records(records, n), [tables], ties)
+    real = not isinstance(tables[0], np.ndarray) if tables else False
+    data = prepare(given, n, exposure_records(records, n, real), [tables], ties)
     return data.problem(tables)
 
 
@@ -78,7 +79,7 @@ CASES = [
 
 @pytest.mark.parametrize(("q", "terms", "problems", "ties", "stored"), CASES)
 def test_a_pass_never_waits_for_the_device(q, terms, problems, ties, stored):
-    from vigitensor.survival.torch_passes import newton_terms
+    from vigitensor.survival.torch_passes import newton_terms, score_terms
 
     rows, records, tables = large(n=300, q=q, terms=terms)
     problem = problem_of(rows, records, tables, ties)
@@ -88,9 +89,45 @@ def test_a_pass_never_waits_for_the_device(q, terms, problems, ties, stored):
     with mode:
         beta = torch.zeros(problems, p, dtype=torch.float64, device="meta")
         found = newton_terms(empty, beta)
+        assert score_terms(empty, beta).shape == (problems, 1 + p)
     assert found.device.type == "meta"
     assert found.dtype == torch.float64
     assert found.shape == (problems, 1 + p + p * p + p)
+
+
+def test_a_pass_over_real_valued_times_never_waits():
+    from vigitensor.survival.torch_passes import newton_terms, score_terms
+
+    rng = np.random.default_rng(2)
+    rows, records, _ = large(n=300, terms=2)
+    rows, records = real_times(rows, records, rng)
+    given = [{**r, "cells": np.array(r["cells"])} for r in records]
+    tables = [_basis(spline_curve(rng, k), "designs") for k in (1, 3)]
+    problem = problem_of(rows, given, tables)
+    p = problem.n_par
+    for stored in (True, False):
+        empty, mode = without_numbers(model_of(problem, 2, stored))
+        with mode:
+            beta = torch.zeros(2, p, dtype=torch.float64, device="meta")
+            assert score_terms(empty, beta).shape == (2, 1 + p)
+            assert newton_terms(empty, beta).shape == (2, 1 + p + p * p + p)
+
+
+def test_the_weights_of_replicates_are_made_without_waiting():
+    """From the subjects' weights on the device to those of some replicates."""
+    from vigitensor.survival.torch_model import Weights, log_weights
+
+    def empty(*shape, dtype=torch.float64):
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    with fake.FakeTensorMode():
+        log = log_weights(empty(90), empty(40, 8), empty(90, dtype=torch.int32))
+        assert log.shape == (91, 8)
+        some = Weights(log, empty(30, 8), empty(30, 8), empty(20, 8)).columns(
+            empty(3, dtype=torch.int64)
+        )
+        assert some.log.shape == (91, 3)
+        assert some.mean.shape == (20, 3)
 
 
 def test_no_sum_of_a_pass_depends_on_chance():
@@ -175,3 +212,31 @@ def test_memory_stays_within_the_budget(megabytes):
     assert positions * 8 * (problem.n_par - 2) > 100 * 2**20
     assert peak.highest + engine._size <= megabytes * 2**20
     assert peak.highest + engine._size >= 0.4 * megabytes * 2**20
+
+
+def test_memory_of_replicates_stays_within_the_budget(megabytes=64):
+    from vigitensor import api
+    from vigitensor.survival.many_pass import Replicate, reweigh_deaths
+    from vigitensor.survival.torch_fit import TorchEngine
+    from vigitensor.survival.torch_many import TorchPasses
+
+    rows, records, tables = large(n=1500, terms=2)
+    problem = problem_of(rows, records, tables)
+    n = int(problem.subject.max()) + 1
+    weights = api.replicate_weights(n, "multinomial", 1, 1, 16)["weights"]
+    beta = np.zeros(problem.n_par)
+    api.set_threads(1)
+    try:
+        engine = TorchEngine("cpu", megabytes)
+        with Peak() as peak:
+            passes = TorchPasses(engine, problem, weights)
+            group = [
+                Replicate(k, reweigh_deaths(problem, weights[k], "efron"), beta)
+                for k in range(passes.together)
+            ]
+            passes.evaluate(group, True)
+    finally:
+        api.set_threads(None)
+    assert passes.together > 1
+    assert all(np.isfinite(r.info).all() for r in group)
+    assert peak.highest + engine._size <= megabytes * 2**20

@@ -15,13 +15,15 @@ from .api_inputs import (
     control_settings,
     exposure_records,
     fitted_coefficients,
+    inequality_rows,
     one_design,
     person_rows,
 )
+from .backends import many_passes, wce_fitter
 from .errors import EngineError
 from .survival import many, newton, replicates
-from .survival.likelihood import evaluate, moments
-from .survival.newton import Fit
+from .survival.likelihood import Problem, evaluate, moments
+from .survival.newton import Control, Fit
 from .survival.real_times import n_columns
 from .survival.run import prepare
 from .survival.scores import by_subject, residuals
@@ -93,6 +95,10 @@ def fit_wce_many(
     replicates: Mapping[str, Any] | None = None,
     method: str = "fit",
     control: Mapping[str, Any] | None = None,
+    engine: str = "cpu",
+    device: str | None = None,
+    memory_mb: float | None = None,
+    inequality: Any = None,
 ) -> dict[str, Any]:
     """Fit one design with many sets of subject weights.
 
@@ -116,6 +122,15 @@ def fit_wce_many(
         the data, V sum of (weight - 1) score.
     control : dict, optional
         As in :func:`vigitensor.api.fit_wce`, for replicates fitted from zero.
+    engine : {"cpu", "torch"}
+    device, memory_mb : optional
+        As in :func:`vigitensor.api.fit_wce`. torch makes all passes of the
+        replicates, and fits from zero; the score residuals at the full fit, from
+        which replicates start, are the CPU's.
+    inequality : array (r, p), optional
+        Rows of A where every replicate keeps to A beta >= 0, as the full fit did;
+        covariates come first. "influence" and "one_step" are the best steps that
+        keep to it.
 
     Returns
     -------
@@ -125,10 +140,17 @@ def fit_wce_many(
         one of "ok", "no_event", "not_converged", "infinite", "collinear",
         "overflow"), ``failures`` (number).
 
+    Raises
+    ------
+    EngineError
+        Those of ``fit_wce``; ``bad_weights``, ``bad_replicates``, ``bad_kind``,
+        ``bad_method``, ``singular``.
+
     Notes
     -----
-    A replicate's numbers do not depend on the other replicates or on threads.
-    Coefficients are those of ``fit_wce`` with the same weights.
+    A replicate's numbers do not depend on threads, nor, with "cpu", on the other
+    replicates; with "torch" these may change the last bits. Coefficients are those
+    of ``fit_wce`` with the same weights, to a billionth of their standard error.
     """
     n_subjects = int(n_subjects)
     rows = person_rows(
@@ -141,40 +163,25 @@ def fit_wce_many(
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     method = checks.word(method, "method", many.METHODS)
     settings = control_settings(control)
+    limits = inequality_rows([inequality], [tables], rows.x.shape[1])
+    rows_of_a = limits[0] if limits else None
+    make_passes = many_passes(engine, device, memory_mb)
+    compute = wce_fitter(engine, device, memory_mb)
     cache.warm_up("fit_wce_many")
     drawn = _weights(weights, replicates, n_subjects)
     data = prepare(rows, n_subjects, records, [tables], ties)
-    problem = data.problem(tables)
-    point = evaluate(problem, np.where(np.isnan(given), 0.0, given))
-    if not np.isfinite(point.loglik):
-        raise EngineError(
-            "The likelihood is not finite at `coefficients`.",
-            code="overflow",
-            arg="coefficients",
-        )
-    at = moments(problem, point)
-    # A dropped column may also come as 0.
-    kept = (given != 0) | newton.kept_columns(problem, at, settings)
-    kept &= ~np.isnan(given)
-    var = many.inverse(at.info, kept)
-    if var is None:
-        raise EngineError(
-            "The information at `coefficients` is singular.",
-            code="singular",
-            arg="coefficients",
-        )
-    score = residuals(problem, point, at).score * problem.weight[:, None]
-    full = many.FullFit(
-        problem, ties, point, kept, var,
-        by_subject(score, problem.subject, n_subjects),
-    )  # fmt: skip
+    problem = _limited(data.problem(tables), rows_of_a)
+    full = full_fit(problem, given, ties, settings, n_subjects)
 
     def refit(w: Floats) -> Fit:
         changed = replace(rows, weight=rows.weight * w[rows.subject])
         other = prepare(changed, n_subjects, records, [tables], ties)
-        return newton.fit(other.problem(tables), settings)
+        return compute(_limited(other.problem(tables), rows_of_a), settings)
 
-    result = many.fit_many(full, drawn, method, refit)
+    passes = (
+        make_passes(problem, drawn) if make_passes and method != "influence" else None
+    )
+    result = many.fit_many(full, drawn, method, refit, passes)
     reason = [many.REASONS[k] for k in result.reason]
     return {
         "coefficients": result.coefficients,
@@ -184,6 +191,44 @@ def fit_wce_many(
         "reason": reason,
         "failures": int(np.count_nonzero(result.reason)),
     }
+
+
+def _limited(problem: Problem, rows_of_a: Floats | None) -> Problem:
+    return problem if rows_of_a is None else replace(problem, inequalities=rows_of_a)
+
+
+def full_fit(
+    problem: Problem,
+    given: Floats,
+    ties: str,
+    settings: Control,
+    n_subjects: int,
+    penalty: Floats | None = None,
+) -> many.FullFit:
+    """Where replicates start from: ``given`` (p,), NaN or 0 where dropped."""
+    beta = np.where(np.isnan(given), 0.0, given)
+    point = evaluate(problem, beta)
+    if not np.isfinite(point.loglik):
+        raise EngineError(
+            "The likelihood is not finite at `coefficients`.",
+            code="overflow",
+            arg="coefficients",
+        )
+    at = moments(problem, point)
+    theta = np.zeros(beta.size) if penalty is None else penalty
+    # A dropped column may also come as 0.
+    kept = (given != 0) | newton.kept_columns(problem, at, settings) | (theta > 0)
+    kept &= ~np.isnan(given)
+    var = many.inverse(at.info + np.diag(theta), kept)
+    if var is None:
+        raise EngineError(
+            "The information at `coefficients` is singular.",
+            code="singular",
+            arg="coefficients",
+        )
+    score = residuals(problem, point, at).score * problem.weight[:, None]
+    by = by_subject(score, problem.subject, n_subjects)
+    return many.FullFit(problem, ties, beta, kept, var, by, theta)
 
 
 def _weights(

@@ -9,6 +9,7 @@ from . import checks
 from ._typing import Floats
 from .survival import newton
 from .survival.likelihood import Problem
+from .survival.many_pass import Passes
 from .survival.newton import Control, Fit
 
 ENGINES = ("cpu", "torch")
@@ -33,6 +34,19 @@ def wce_fitter(
     from .survival.torch_fit import TorchEngine
 
     return TorchEngine(device, memory_mb).fit
+
+
+def many_passes(
+    engine: str, device: str | None, memory_mb: float | None
+) -> Callable[[Problem, Floats], Passes] | None:
+    """What makes an engine's passes for many replicates; None for the CPU's own."""
+    if checks.word(engine, "engine", ENGINES) == "cpu":
+        return None
+    from .survival.torch_fit import TorchEngine
+    from .survival.torch_many import TorchPasses
+
+    place = TorchEngine(device, memory_mb)
+    return lambda problem, weights: TorchPasses(place, problem, weights)
 
 
 def cox_evaluator(

@@ -5,6 +5,11 @@ replicate near its optimum; one Newton step with its own information, and steps
 with that information and what changes of the score teach about it (BFGS), do
 the rest: three passes of the first derivatives usually suffice. What does not
 converge so is fitted from zero, as any data set would be.
+
+Under linear inequalities every step is the best that keeps to them, with the
+information of its own place (see ``constrained``).
+
+Engines bring their own passes over the data; the iteration is the same.
 """
 
 from __future__ import annotations
@@ -17,26 +22,21 @@ import numpy as np
 from .._typing import Bools, Floats
 from ..cache import load_kernels
 from ..pool import run_slices
-from .likelihood import Point, Problem
-from .many_pass import (
-    MANY,
-    Replicate,
-    evaluate_many,
-    informations,
-    reweigh_deaths,
-)
+from .constrained import constrained_step
+from .likelihood import Problem
+from .many_pass import MANY, KernelPasses, Passes, Replicate, reweigh_deaths
 from .newton import Fit
 
 METHODS = ("fit", "one_step", "influence")
 # Why a replicate has no coefficients.
 REASONS = ("ok", "no_event", "not_converged", "infinite", "collinear", "overflow")
 OK, NO_EVENT, NOT_CONVERGED, INFINITE, COLLINEAR, OVERFLOW = range(6)
-# Replicates worked on together: their risk sums are kept in memory.
-_GROUP = 32
 _MAX_PASSES = 20
 _MAX_HALVING = 3
 # Error, in standard errors, with which a replicate is done.
 _DONE = 2e-9
+# And before a step of Newton's own, which squares it.
+_DONE_NEWTON = 3e-7
 # Replicates this many standard errors from the full fit are fitted from zero.
 _FAR = 6
 # Steps that gain less than this factor ask for a new information.
@@ -49,10 +49,11 @@ class FullFit:
 
     problem: Problem
     ties: str
-    point: Point
+    beta: Floats  # (p,)
     kept: Bools  # (p,)
-    var: Floats  # (p, p)
+    var: Floats  # (p, p) inverse of information plus penalty, of no face
     score: Floats  # (subjects, p) weighted, at the fit
+    penalty: Floats  # (p,) less penalty beta^2 / 2
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ class _State:
 
     rep: Replicate
     base: Floats  # last coefficients with a finite and higher likelihood
-    value: float = -np.inf  # and that likelihood
+    value: float = -np.inf  # and that likelihood, less the penalty
     factor: Floats | None = None  # inverse of the information
     fresh: bool = False  # no step yet with it
     decrement: float = np.inf
+    gain: float = 0.0  # of the last step, in the likelihood
     step: Floats = field(default_factory=lambda: np.empty(0))  # the last one
     score: Floats = field(default_factory=lambda: np.empty(0))  # before it
     passes: int = 0
@@ -82,7 +84,11 @@ class _State:
 
 
 def fit_many(
-    full: FullFit, weights: Floats, method: str, refit: Callable[[Floats], Fit]
+    full: FullFit,
+    weights: Floats,
+    method: str,
+    refit: Callable[[Floats], Fit],
+    passes: Passes | None = None,
 ) -> ManyFits:
     """Fit every row of ``weights`` (B, subjects); ``refit`` fits one from zero."""
     count, p = weights.shape[0], full.problem.n_par
@@ -90,85 +96,109 @@ def fit_many(
         np.full((count, p), np.nan), np.full(count, np.nan),
         np.zeros(count, np.int32), np.zeros(count, np.int8),
     )  # fmt: skip
-    for first in range(0, count, _GROUP):
-        group = range(first, min(first + _GROUP, count))
-        _fit_group(full, weights, group, method, refit, out)
+    if passes is None:
+        passes = KernelPasses(full.problem, weights, _top(full))
+    for first in range(0, count, passes.together):
+        group = range(first, min(first + passes.together, count))
+        active = _begin(full, weights, group, method, out)
+        if method == "influence":
+            for state in active:
+                _keep(full, out, state, np.nan)
+        elif method == "one_step":
+            _one_step(full, passes, active, out)
+        else:
+            for state in _fit_group(full, passes, active, out):
+                _from_zero(out, state, full, refit(weights[state.rep.index]))
     return out
 
 
-def _fit_group(
-    full: FullFit,
-    weights: Floats,
-    group: Sequence[int],
-    method: str,
-    refit: Callable[[Floats], Fit],
-    out: ManyFits,
-) -> None:
+def _begin(
+    full: FullFit, weights: Floats, group: Sequence[int], method: str, out: ManyFits
+) -> list[_State]:
+    """Replicates with an event, at the full fit or near their own."""
     total = load_kernels(MANY).weighted_total
     states: dict[int, _State] = {}
+    rows = full.problem.inequalities
+    base = full.score.sum(axis=0) - full.penalty * full.beta
+    root = _root(full.var) if rows.size else full.var
 
     def begin(k: int) -> None:
         risk = reweigh_deaths(full.problem, weights[k], full.ties)
         if not risk.death_weight.any():
             out.reason[k] = NO_EVENT
             return
-        moved = np.empty(full.var.shape[0])
-        total(weights[k] - 1, full.score, moved)
-        near = np.zeros(moved.size)
-        for j in range(moved.size):  # in this order, whatever BLAS there is
-            near += full.var[:, j] * moved[j]
-        beta = full.point.beta if method == "one_step" else full.point.beta + near
-        states[k] = _State(Replicate(k, risk, beta), full.point.beta)
+        beta = full.beta
+        if method != "one_step":
+            moved = np.empty(full.var.shape[0])
+            total(weights[k] - 1, full.score, moved)
+            if rows.size:
+                beta = beta + constrained_step(beta, base + moved, root, rows).step
+            else:
+                near = np.zeros(moved.size)
+                for j in range(moved.size):  # in this order, whatever BLAS there is
+                    near += full.var[:, j] * moved[j]
+                beta = beta + near
+        states[k] = _State(Replicate(k, risk, beta), full.beta)
 
     run_slices(begin, group)
-    active = [states[k] for k in sorted(states)]
-    if method == "influence":
-        for state in active:
-            _keep(full, out, state, np.nan)
-        return
-    top = _top(full)
-    if method == "one_step":
-        _one_step(full, weights, top, active, out)
-        return
+    return [states[k] for k in sorted(states)]
+
+
+def _fit_group(
+    full: FullFit, passes: Passes, active: list[_State], out: ManyFits
+) -> list[_State]:
+    """Fit replicates together; those that are better fitted from zero."""
     lost: list[_State] = []
     done: set[int] = set()
     precision = inverse(full.var, full.kept)
+    shaped = full.problem.inequalities.size > 0
     while active:
-        evaluate_many(full.problem, weights, top, [s.rep for s in active])
+        passes.evaluate([s.rep for s in active], any(s.factor is None for s in active))
+        for state in active:
+            _penalise(full, state.rep)
         moving = [s for s in active if _look(s)]
         new = [s for s in moving if s.factor is None]
-        if new:
-            informations(full.problem, weights, top, [s.rep for s in new])
+        passes.informations([s.rep for s in new])
         for state in new:
-            state.factor = inverse(state.rep.info, full.kept)
+            info = state.rep.info + np.diag(full.penalty)
+            state.factor = inverse(info, full.kept)
             state.fresh = True
             if state.factor is None:
                 state.halved = _MAX_HALVING + 1
         for state in moving:
-            if state.factor is None or not _step(state):
+            if state.factor is None:
+                continue
+            arrived = _step_inside(state, full) if shaped else _step(state)
+            if not arrived:
                 continue
             done.add(state.rep.index)
             if _is_far(state, precision, full):
                 lost.append(state)
             else:
-                gain = 0.5 * state.decrement
+                gain = 0.5 * float(full.penalty @ state.rep.beta**2)
+                gain += state.gain
                 _keep(full, out, state, state.value + gain)
         active = [s for s in active if s.rep.index not in done]
         lost += [s for s in active if _hopeless(s)]
         active = [s for s in active if not _hopeless(s)]
-    for state in lost:
-        _from_zero(out, state, full, refit(weights[state.rep.index]))
+    return lost
 
 
 def _top(full: FullFit) -> float:
     """Largest linear predictor of the covariates at the full fit."""
     p, q = full.problem, full.problem.n_cov
-    return float((p.z @ full.point.beta[:q] + p.offset).max())
+    return float((p.z @ full.beta[:q] + p.offset).max())
+
+
+def _penalise(full: FullFit, rep: Replicate) -> None:
+    if full.penalty.any():
+        rep.loglik -= 0.5 * float(full.penalty @ rep.beta**2)
+        rep.score = rep.score - full.penalty * rep.beta
 
 
 def _is_far(state: _State, precision: Floats | None, full: FullFit) -> bool:
     """Has it gone where such steps may mistake infinity for an optimum?"""
-    moved = state.rep.beta - full.point.beta
+    moved = state.rep.beta - full.beta
     most = _FAR * (moved.size + _FAR)
     return precision is None or not float(moved @ precision @ moved) < most
 
@@ -179,9 +209,8 @@ def _hopeless(state: _State) -> bool:
 
 def _look(state: _State) -> bool:
     """Has the last step led anywhere? If not, half of it is tried."""
-    assert state.rep.point is not None
     state.passes += 1
-    value = state.rep.point.loglik
+    value = state.rep.loglik
     if value >= state.value - 1e-12 * (1 + abs(value)):
         state.base, state.value = state.rep.beta, value
         return True
@@ -211,8 +240,29 @@ def _step(state: _State) -> bool:
     state.fresh = False
     state.decrement = decrement
     state.step, state.score = step, state.rep.score
+    state.gain = 0.5 * decrement
     state.rep.beta = state.rep.beta + step
     return bool(done)
+
+
+def _step_inside(state: _State, full: FullFit) -> bool:
+    """The best step that keeps to the inequalities; True when it is the last."""
+    assert state.factor is not None
+    rows = full.problem.inequalities * full.kept
+    found = constrained_step(state.rep.beta, state.rep.score, _root(state.factor), rows)
+    state.factor = None
+    # To first order; the slope along the step need not be zero at its end.
+    state.gain = float(found.step @ state.rep.score) - 0.5 * found.moved
+    state.rep.beta = state.rep.beta + found.step
+    return bool(found.moved < _DONE_NEWTON**2)
+
+
+def _root(var: Floats) -> Floats:
+    """H with H H' = var, which may be zero for some."""
+    scale = np.sqrt(np.diag(var))
+    safe = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(var / np.outer(safe, safe))
+    return safe[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _learn(inverse: Floats, step: Floats, change: Floats) -> Floats:
@@ -249,19 +299,27 @@ def _keep(full: FullFit, out: ManyFits, state: _State, loglik: float) -> None:
 
 
 def _one_step(
-    full: FullFit, weights: Floats, top: float, states: list[_State], out: ManyFits
+    full: FullFit, passes: Passes, states: list[_State], out: ManyFits
 ) -> None:
     reps = [s.rep for s in states]
-    evaluate_many(full.problem, weights, top, reps)
-    informations(full.problem, weights, top, reps)
+    if not reps:
+        return
+    passes.evaluate(reps, True)
+    passes.informations(reps)
+    shaped = full.problem.inequalities.size > 0
     for state in states:
         state.passes = 1
-        factor = inverse(state.rep.info, full.kept)
-        if factor is None:
+        _penalise(full, state.rep)
+        info = state.rep.info + np.diag(full.penalty)
+        state.factor = inverse(info, full.kept)
+        if state.factor is None:
             out.reason[state.rep.index] = COLLINEAR
+            continue
+        if shaped:
+            _step_inside(state, full)
         else:
-            state.rep.beta = state.rep.beta + factor @ state.rep.score
-            _keep(full, out, state, np.nan)
+            state.rep.beta = state.rep.beta + state.factor @ state.rep.score
+        _keep(full, out, state, np.nan)
 
 
 def _from_zero(out: ManyFits, state: _State, full: FullFit, fit: Fit) -> None:

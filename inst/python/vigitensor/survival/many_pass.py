@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,29 +40,76 @@ class Replicate:
     index: int  # row of the weights
     risk: RiskSet  # with the replicate's deaths
     beta: Floats  # (p,)
-    point: Point | None = None
+    loglik: float = -np.inf
     score: Floats = field(default_factory=lambda: np.empty(0))  # (p,)
-    xbar: Floats = field(default_factory=lambda: np.empty(0))  # (events, p)
     info: Floats = field(default_factory=lambda: np.empty(0))  # (p, p)
+    # What the kernels' first pass leaves for their second.
+    point: Point | None = None
+    xbar: Floats = field(default_factory=lambda: np.empty(0))  # (events, p)
+
+
+class Passes(Protocol):
+    """Passes over the data as an engine makes them."""
+
+    together: int  # replicates to work on together
+
+    def evaluate(self, replicates: Sequence[Replicate], informed: bool) -> None:
+        """Log-likelihood and score at the coefficients.
+
+        ``informed``: somebody will ask for informations there.
+        """
+
+    def informations(self, replicates: Sequence[Replicate]) -> None:
+        """Information where ``evaluate`` left the replicates."""
+
+
+class KernelPasses:
+    """The compiled kernels' passes.
+
+    Parameters
+    ----------
+    weights : array (B, subjects)
+    top : float
+        About the largest linear predictor of the covariates.
+    """
+
+    # Their risk sums are kept in memory.
+    together = 32
+
+    def __init__(self, problem: Problem, weights: Floats, top: float) -> None:
+        self._data = problem, weights, top
+
+    def evaluate(self, replicates: Sequence[Replicate], informed: bool) -> None:
+        """See :class:`Passes`."""
+        evaluate_many(*self._data, replicates)
+
+    def informations(self, replicates: Sequence[Replicate]) -> None:
+        """See :class:`Passes`."""
+        if replicates:
+            informations(*self._data, replicates)
 
 
 def reweigh_deaths(problem: Problem, w: Floats, ties: str) -> RiskSet:
     """Risk set in which deaths have the weights w (subjects,) times their own."""
     risk = problem.risk
-    begin, at = risk.death_begin, risk.death_event
     weight = risk.death_weight * w[problem.subject[risk.death_row]]
+    fraction, mean = tied_deaths(risk, weight, ties)
+    return replace(risk, death_weight=weight, mean_weight=mean, fraction=fraction)
+
+
+def tied_deaths(risk: RiskSet, weight: Floats, ties: str) -> tuple[Floats, Floats]:
+    """Shares l/d and mean weights for the deaths' weights (deaths, ...).
+
+    A death of weight 0 is none.
+    """
+    begin, at = risk.death_begin, risk.death_event
     counts = (weight > 0).astype(float)
-    size = np.maximum(np.add.reduceat(counts, begin), 1)
-    fraction = np.zeros(at.size)
+    size = np.maximum(np.add.reduceat(counts, begin, axis=0), 1)
+    fraction = np.zeros(weight.shape)
     if ties == "efron" and risk.tied:
-        before = np.cumsum(counts) - counts
+        before = np.cumsum(counts, axis=0) - counts
         fraction = (before - before[begin][at]) / size[at]
-    return replace(
-        risk,
-        death_weight=weight,
-        mean_weight=np.add.reduceat(weight, begin) / size,
-        fraction=fraction,
-    )
+    return fraction, np.add.reduceat(weight, begin, axis=0) / size
 
 
 @np.errstate(all="ignore")
@@ -170,10 +217,8 @@ def _finish(
     # Nobody may be left at risk where nobody of this replicate died.
     s0 = np.where(risk.mean_weight > 0, s0, 1.0)
     ratio = np.where(counts, s0_at / phi, 0.0)
-    r.point = Point(
-        r.beta, float(value.sum()) if good else float("nan"), np.empty(0),
-        down, np.exp(-down), s0, rho, ratio,
-    )  # fmt: skip
+    r.loglik = float(value.sum()) if good else float("nan")
+    r.point = Point(r.beta, r.loglik, np.empty(0), down, np.exp(-down), s0, rho, ratio)
     r.xbar = np.where(risk.mean_weight > 0, sums[1:] / s0, 0.0).T
     share = weight
     if risk.tied:

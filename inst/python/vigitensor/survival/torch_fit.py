@@ -92,14 +92,17 @@ class TorchEngine:
 
         return evaluate
 
-    def model(self, problem: Problem, weight: Floats) -> Any:
-        """A problem on the device with B weight vectors, (n, B)."""
+    def model(self, problem: Problem, weight: Floats, together: int = 0) -> Any:
+        """A problem on the device with B weight vectors, (n, B).
+
+        ``together``: memory is planned for so many.
+        """
         from .torch_features import basis_of, pair_features, unfilled
         from .torch_layout import move_layout, plan_layout
         from .torch_model import Model, weights_of
         from .torch_ops import bytes_of, on_device
 
-        n_problems = weight.shape[1]
+        n_problems = together or weight.shape[1]
         per_position = working_bytes(problem, n_problems)
         if self._runs is not problem.runs or self._problems != n_problems:
             self._layout = None  # frees the old one first

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .._typing import Floats
+from .many_pass import tied_deaths
 from .riskset import RiskSet
 from .torch_features import Basis
 from .torch_layout import Layout
@@ -28,6 +30,15 @@ class Weights:
     def n_problems(self) -> int:
         """Problems solved together."""
         return int(self.log.shape[1])
+
+    def columns(self, which: Tensor) -> Weights:
+        """Those of some of the problems."""
+        return Weights(
+            self.log.index_select(1, which),
+            self.death.index_select(1, which),
+            self.fraction.index_select(1, which),
+            self.mean.index_select(1, which),
+        )
 
 
 @dataclass(frozen=True)
@@ -74,27 +85,16 @@ class Risks:
         return (spread * factor).masked_fill_(spread == 0, 0.0)
 
 
-def tied_deaths(
-    risk: RiskSet, weight: Floats, ties: str | None = None
-) -> tuple[Floats, Floats]:
-    """Shares l/d (deaths, B) and mean weights (events, B) for weights (deaths, B).
-
-    A death of weight 0 is none. ``ties``: as the risk set has them by default.
-    """
-    begin, at = risk.death_begin, risk.death_event
-    counts = (weight > 0).astype(float)
-    size = np.maximum(np.add.reduceat(counts, begin, axis=0), 1)
-    fraction = np.zeros(weight.shape)
-    if risk.tied if ties is None else ties == "efron":
-        before = np.cumsum(counts, axis=0) - counts
-        fraction = (before - before[begin][at]) / size[at]
-    return fraction, np.add.reduceat(weight, begin, axis=0) / size
+def log_weights(case: Tensor, drawn: Tensor, subject: Tensor) -> Tensor:
+    """Log of case weights (n,) times those of the subjects (subjects, B)."""
+    weight = drawn.index_select(0, subject).mul_(case[:, None])
+    return with_nothing(weight.log_(), -torch.inf)
 
 
 def weights_of(risk: RiskSet, weight: Floats) -> Weights:
     """Weights (n, B) of the rows, still on the host, as NumPy arrays."""
     death = weight[risk.death_row]
-    fraction, mean = tied_deaths(risk, death)
+    fraction, mean = tied_deaths(risk, death, "efron" if risk.tied else "breslow")
     with np.errstate(divide="ignore"):
         log = np.log(np.append(weight, np.zeros((1, weight.shape[1])), axis=0))
     return Weights(log, death, fraction, mean)
