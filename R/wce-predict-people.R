@@ -1,10 +1,10 @@
 # New people for a fitted model: their covariates, times and dose histories.
 
 # fit; newdata; newrecords (or NULL); env: where the formula's functions are;
-# at: times, or NULL for the times of the formula's Surv(); need: "none",
-# "stop" or "rows": which of these the caller uses; strata: are they needed?
-# Value: list(x, offset, stratum, subject, n_subjects, names, start, stop, terms,
-# row_names), with terms as wce_design() makes them: shifted by lag_in.
+# at: times of linear predictors, or NULL for the end of each row; need: "rows"
+# (start, stop] or "time" only; strata: are they needed?
+# Value: list(x, offset, stratum, subject, n_subjects, names, start, stop, time,
+# kind, terms, row_names), with terms as wce_design() makes them: shifted by lag_in.
 new_people <- function(fit, newdata, newrecords, env, at = NULL, need = "rows",
                        strata = TRUE) {
   check_table(newdata, "newdata")
@@ -24,18 +24,19 @@ new_people <- function(fit, newdata, newrecords, env, at = NULL, need = "rows",
   list(x = frame$x, offset = frame$offset, stratum = codes,
        subject = people$subject$code, n_subjects = people$subject$n,
        names = people$subject$names, start = as.vector(people$start),
-       stop = as.vector(people$stop), terms = terms,
+       stop = as.vector(people$stop), time = people$time,
+       kind = people$kind, terms = terms,
        row_names = row.names(newdata))
 }
 
 # ---- times -------------------------------------------------------------------
 
+# Rows (start, stop], as far as they are needed, and the time of linear
+# predictors.
 new_times <- function(faults, fit, parts, newdata, at, need, env) {
   surv <- surv_arguments(parts$surv)
-  n <- nrow(newdata)
   read <- function(expression) {
-    wanted <- all.vars(expression)
-    absent <- setdiff(wanted, names(newdata))
+    absent <- setdiff(all.vars(expression), names(newdata))
     if (length(absent)) {
       add_missing_columns(faults, absent, names(newdata), "newdata")
       return(NULL)
@@ -43,47 +44,50 @@ new_times <- function(faults, fit, parts, newdata, at, need, env) {
     time_column(faults, eval(expression, newdata, env),
                 rlang::as_label(expression), "newdata")
   }
-  if (!is.null(at)) {
-    if (!length(at) %in% c(1L, n)) {
-      abort_input("`at` must be one time, or one for each row of `newdata`.",
-                  x = sprintf("It has %d elements; there are %d rows.",
-                              length(at), n), arg = "at", code = "at")
-    }
-    stop_time <- time_column(faults, at, "at", "newdata")
-    kind <- attr(stop_time, "kind")
-    start <- stop_time <- rep_len(as.vector(stop_time), n)
-  } else {
-    stop_time <- read(surv$stop)
-    kind <- attr(stop_time, "kind")
-    start <- if (need != "rows" || is.null(surv$start)) {
-      structure(numeric(length(stop_time)), kind = kind)
-    } else {
-      read(surv$start)
-    }
-    check_new_rows(faults, start, stop_time, need)
+  rows <- need == "rows" || doses_in(fit, newdata, env)
+  stop_time <- if (rows || is.null(at)) read(surv$stop)
+  start <- if (rows && !is.null(surv$start)) read(surv$start) else {
+    structure(numeric(length(stop_time)), kind = attr(stop_time, "kind"))
   }
-  if (!identical(fit$clock, "continuous")) {
-    fractional <- which(stop_time != floor(stop_time))
-    if (length(fractional)) {
-      add_fault(faults, "fractional_time",
-                "Times must be whole numbers of time units, as in the fit.",
-                rows = fractional, table = "newdata")
+  time <- stop_time
+  if (!is.null(at)) time <- read_at(faults, at, nrow(newdata), "`newdata`")
+  if (rows && length(start) && length(start) == length(stop_time)) {
+    backward <- which(stop_time <= start)
+    if (length(backward)) {
+      add_fault(faults, "stop_before_start",
+                "Stop must be later than start: a row is (start, stop].",
+                rows = backward, table = "newdata")
     }
   }
-  list(n = n, start = start, kind = kind,
-       stop = structure(as.vector(stop_time), kind = kind))
+  fractional <- if (!identical(fit$clock, "continuous") && length(time)) {
+    which(time != floor(time))
+  }
+  if (length(fractional)) {
+    add_fault(faults, "fractional_time",
+              "Times must be whole numbers of time units, as in the fit.",
+              rows = fractional, table = "newdata")
+  }
+  list(start = start, stop = stop_time, time = as.vector(time),
+       kind = attr(time, "kind"))
 }
 
-check_new_rows <- function(faults, start, stop_time, need) {
-  if (need != "rows" || is.null(start) || is.null(stop_time)) {
-    return(invisible())
+# Times given apart from the table: one, or one per row.
+read_at <- function(faults, at, n, table) {
+  if (!length(at) %in% c(1L, n)) {
+    abort_input(sprintf("`at` must be one time, or one for each row of %s.",
+                        table),
+                x = sprintf("It has %d elements; there are %d rows.",
+                            length(at), n), arg = "at", code = "at")
   }
-  backward <- which(stop_time <= start)
-  if (length(backward)) {
-    add_fault(faults, "stop_before_start",
-              "Stop must be later than start: a row is (start, stop].",
-              rows = backward, table = "newdata")
-  }
+  time <- time_column(faults, at, "at", table)
+  structure(rep_len(as.vector(time), n), kind = attr(time, "kind"))
+}
+
+# Does newdata hold the doses of a term, row by row?
+doses_in <- function(fit, newdata, env) {
+  any(vapply(exposure_words(fit, env), function(word) {
+    !word$drug && all(all.vars(word$e) %in% names(newdata))
+  }, NA))
 }
 
 # People are told apart by the id; without it every row is somebody.

@@ -79,7 +79,7 @@ predict.wce <- function(object, newdata = NULL, newrecords = NULL,
     fitted_people(object, problem, at, newrecords)
   } else {
     new_people(object, newdata, newrecords, env, at,
-               need = if (over_rows) "rows" else "stop", strata = over_rows)
+               need = if (over_rows) "rows" else "time", strata = over_rows)
   }
   found <- if (over_rows) {
     expected_events(object, problem, people, se.fit, is.null(newdata))
@@ -119,17 +119,13 @@ fitted_people <- function(fit, problem, at, newrecords) {
                 i = "The records of the fit are given as `records`.")
   }
   rows <- unjoined_rows(problem)
+  rows$time <- rows$stop
   n <- length(problem$people$start)
   if (!is.null(at)) {
     faults <- new_faults()
-    at <- time_column(faults, at, "at", "data")
+    time <- read_at(faults, at, n, "the data")
     stop_for_faults(faults)
-    if (!length(at) %in% c(1L, n)) {
-      abort_input("`at` must be one time, or one for each row of the data.",
-                  x = sprintf("It has %d elements; there are %d rows.",
-                              length(at), n), arg = "at", code = "at")
-    }
-    rows$stop <- rep_len(as.vector(at), n)[rows$kept]
+    rows$time <- as.vector(time)[rows$kept]
   }
   c(rows, list(terms = problem$terms, row_names = as.character(seq_len(n))))
 }
@@ -137,7 +133,7 @@ fitted_people <- function(fit, problem, at, newrecords) {
 # ---- linear predictors -------------------------------------------------------
 
 linear_parts <- function(fit, people, type, se.fit, reference) {
-  features <- history_features(fit, people$terms, people$subject, people$stop)
+  features <- history_features(fit, people$terms, people$subject, people$time)
   b <- unname(fit$coefficients)
   b[is.na(b)] <- 0
   x <- people$x
@@ -181,11 +177,14 @@ term_columns <- function(fit) {
 # ---- expected events ---------------------------------------------------------
 
 expected_events <- function(fit, problem, people, se.fit, of_fit) {
-  if (of_fit && !se.fit) {
-    # What the martingale residual takes off the events.
+  if (of_fit) {
+    # What the martingale residual takes off the events: with Efron's ties, of
+    # the tied deaths themselves less than of others with their hazard.
     found <- problem_scores(problem, FALSE, "row")
-    return(list(fit = (found$events - found$martingale)[people$kept]))
+    known <- (found$events - found$martingale)[people$kept]
+    if (!se.fit) return(list(fit = known))
   }
+  if (!of_fit) check_same_kind(problem, people$kind)
   base <- fit_baseline(problem)
   n <- length(people$start)
   first <- last <- integer(n)
@@ -215,5 +214,6 @@ expected_events <- function(fit, problem, people, se.fit, of_fit) {
         row_forms(slope, unname(fit$var))
     }
   }
-  list(fit = expected, se.fit = if (se.fit) sqrt(variance))
+  list(fit = if (of_fit) known else expected,
+       se.fit = if (se.fit) sqrt(variance))
 }

@@ -11,20 +11,23 @@ wce_baseline_reference <- function(start, stop, event, stratum, subject, offset,
   steps <- lapply(sets, function(set) {
     shares <- efron_shares(set, ties)
     hazard <- variance <- 0
+    dead <- set$dead
+    loglik <- sum((set$weight * log(set$risk))[dead])
     mean <- centre <- numeric(ncol(set$z))
     for (f in shares) {
       r <- set$weight * set$risk * (1 - f * set$dead)
       s0 <- sum(r)
       xbar <- colSums(r * set$z) / s0
-      w <- mean(set$weight[set$dead])
+      w <- mean(set$weight[dead])
+      loglik <- loglik - w * log(s0)
       hazard <- hazard + w / s0
       variance <- variance + w / s0^2
       mean <- mean + w * xbar / s0
       centre <- centre + xbar / length(shares)
     }
-    list(hazard = hazard, variance = variance, mean = mean,
-         schoenfeld = sweep(set$z[set$dead, , drop = FALSE], 2L, centre),
-         row = set$row[set$dead])
+    list(hazard = hazard, variance = variance, mean = mean, loglik = loglik,
+         schoenfeld = sweep(set$z[dead, , drop = FALSE], 2L, centre),
+         row = set$row[dead])
   })
   pick <- function(name) vapply(steps, `[[`, 0, name)
   by_row <- function(name) {
@@ -34,7 +37,8 @@ wce_baseline_reference <- function(start, stop, event, stratum, subject, offset,
     time = vapply(sets, `[[`, 0, "time"),
     stratum = vapply(sets, function(s) as.integer(s$stratum), 0L),
     hazard = pick("hazard"), variance = pick("variance"),
-    mean = by_row("mean"), shift = vapply(sets, `[[`, 0, "shift")
+    mean = by_row("mean"), shift = vapply(sets, `[[`, 0, "shift"),
+    loglik = sum(pick("loglik"))
   )
   if (residuals) {
     result$schoenfeld <- by_row("schoenfeld")

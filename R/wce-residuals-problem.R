@@ -3,22 +3,64 @@
 
 # Value: wce_again()'s problem, with `ids`: those of the people in the order of
 # their codes, as strings; `people`: their rows as they are in the data (see
-# data_rows()); `names`: of all coefficients.
+# people_of_rows()); `names`: of all coefficients.
 fit_problem <- function(fit, data, records, env) {
   check_is_wce(fit)
   problem <- wce_again(fit, data, records, env)
   table <- data %||% look_up(fit$call$data, env, "data")
-  problem$people <- data_rows(fit, problem$rows, table, env)
+  problem$people <- people_of_rows(fit, problem$rows, table, env)
   problem$ids <- problem$people$ids
   problem$engine <- fit$engine
   problem$ties <- fit$ties
   problem$coefficients <- fit$coefficients
+  problem$fitted <- fit[c("loglik", "score", "var", "naive.var")]
   problem
 }
 
+# Other data with the same numbers of rows, people and events have another
+# likelihood, and another score.
+check_same_likelihood <- function(problem, loglik) {
+  before <- problem$fitted$loglik[2L]
+  if (abs(loglik - before) <= 1e-6 * (1 + abs(before))) return(invisible())
+  stop_other_data()
+}
+
+check_same_score <- function(problem, score) {
+  moved <- score - problem$fitted$score
+  var <- model_variance(problem$fitted)
+  # In standard errors: far more than rounding, far less than other data make.
+  if (isTRUE(row_forms(matrix(moved, 1L), var) <= 1e-6)) return(invisible())
+  stop_other_data()
+}
+
+# The clock of new people must be that of the fit.
+check_same_kind <- function(problem, kind) {
+  ours <- problem$people$kind
+  if (identical(ours, kind)) return(invisible())
+  words <- c(number = "numbers", date = "dates")
+  abort_input(
+    sprintf("Times of `newdata` must be %s, as those of the fit.",
+            words[[ours]]),
+    x = sprintf("They are %s.", words[[kind]]), arg = "newdata",
+    code = "mixed_time"
+  )
+}
+
+stop_other_data <- function() {
+  abort_input(
+    "The data of this fit have changed since it was made.",
+    x = "Its likelihood is another one on the data that were found.",
+    i = "Give those of the fit as `data` and `records`, or fit again.",
+    code = "data_changed"
+  )
+}
+
+# d'V d for every row d.
+row_forms <- function(d, var) pmax(rowSums((d %*% var) * d), 0)
+
 # The rows of the data before neighbours were joined: `joined` is the joined row
 # that a row went into, NA where its weight is zero.
-data_rows <- function(fit, rows, data, env) {
+people_of_rows <- function(fit, rows, data, env) {
   parts <- split_formula(fit$formula)
   id <- id_column(rlang::new_quosure(fit$call$id, env), names(data))
   faults <- new_faults()
@@ -34,7 +76,8 @@ data_rows <- function(fit, rows, data, env) {
   }
   ids <- as.character(data[[id]][match(seq_len(people$subject$n), code)])
   list(subject = code, start = start, stop = as.vector(people$stop),
-       event = people$event, joined = joined, ids = ids, id = id)
+       event = people$event, joined = joined, ids = ids,
+       kind = attr(people$stop, "kind"))
 }
 
 # Joined rows hold whole rows of one person.
@@ -84,6 +127,7 @@ fit_results <- function(fun, problem, ..., rows = problem$rows) {
 # time, and how many are at risk and have the event there.
 fit_baseline <- function(problem, residuals = FALSE) {
   base <- fit_results("wce_baseline", problem, residuals = residuals)
+  check_same_likelihood(problem, base$loglik)
   p <- length(problem$coefficients)
   base$mean <- matrix(base$mean, ncol = p)
   if (residuals) base$schoenfeld <- matrix(base$schoenfeld, ncol = p)

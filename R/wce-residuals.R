@@ -57,7 +57,7 @@ residuals.wce <- function(object,
   }
   problem <- fit_problem(object, data, records, parent.frame())
   if (type %in% c("schoenfeld", "scaledsch")) {
-    return(schoenfeld_residuals(object, problem, type, weighted))
+    return(wce_schoenfeld(object, problem, type, weighted))
   }
   found <- problem_scores(problem, weighted, by)
   if (type == "martingale") return(found$martingale)
@@ -85,6 +85,11 @@ problem_scores <- function(problem, weighted, by) {
   names <- problem$ids
   score <- matrix(found$score, ncol = length(problem$coefficients))
   martingale <- as.vector(found$martingale)
+  if (weighted || by == "row" || all(rows$weight == 1)) {
+    check_same_score(problem, colSums(
+      score * if (by == "row" && !weighted) rows$weight else 1
+    ))
+  }
   if (by == "subject") {
     sums <- rowsum(rows$event * weight, rows$subject)
     events <- numeric(length(names))
@@ -115,7 +120,7 @@ deviance_residuals <- function(found) {
   sign(m) * sqrt(pmax(-2 * (m + part), 0))
 }
 
-schoenfeld_residuals <- function(fit, problem, type, weighted) {
+wce_schoenfeld <- function(fit, problem, type, weighted) {
   base <- fit_baseline(problem, residuals = TRUE)
   residual <- base$schoenfeld
   row <- base$row

@@ -22,15 +22,12 @@ curve_steps <- function(fit, base, at, x, features = NULL, offset = 0) {
 }
 
 cumulated_steps <- function(steps, fit) {
-  slope <- apply(steps$slope, 2L, cumsum)
-  slope <- matrix(slope, length(steps$hazard))
+  slope <- steps$slope
+  for (k in seq_len(ncol(slope))) slope[, k] <- cumsum(slope[, k])
   var <- unname(fit$var)
   list(cumhaz = cumsum(steps$hazard),
        std_err = sqrt(cumsum(steps$variance) + row_forms(slope, var)))
 }
-
-# d'V d for every row d.
-row_forms <- function(d, var) pmax(rowSums((d %*% var) * d), 0)
 
 #' Survival of a person with a planned dose history
 #'
@@ -101,7 +98,7 @@ survfit.wce <- function(formula, newdata = NULL, newrecords = NULL,
   curves <- if (is.null(newdata)) {
     mean_curves(fit, base)
   } else {
-    planned_curves(fit, base, newdata, newrecords, env)
+    planned_curves(fit, problem, base, newdata, newrecords, env)
   }
   result <- stack_curves(curves, fit, problem$rows, base, se.fit)
   if (se.fit && conf.type != "none") {
@@ -129,7 +126,7 @@ mean_curves <- function(fit, base) {
   curves
 }
 
-planned_curves <- function(fit, base, newdata, newrecords, env) {
+planned_curves <- function(fit, problem, base, newdata, newrecords, env) {
   plans <- newrecords
   if (is.null(plans) || is.data.frame(plans)) plans <- list(plans)
   if (!is.list(plans) || !length(plans)) {
@@ -143,6 +140,7 @@ planned_curves <- function(fit, base, newdata, newrecords, env) {
   if (length(plans) > 1L) named[named == ""] <- which(named == "")
   pieces <- lapply(seq_along(plans), function(k) {
     people <- new_people(fit, newdata, plans[[k]], env)
+    check_same_kind(problem, people$kind)
     curves <- person_curves(fit, base, people)
     names(curves) <- if (named[k] == "") people$names else if (
       length(curves) == 1L) named[k] else paste(named[k], people$names)
@@ -195,13 +193,13 @@ check_one_after_another <- function(people) {
 
 stack_curves <- function(curves, fit, rows, base, se.fit) {
   at <- unlist(lapply(curves, `[[`, "at"), use.names = FALSE)
-  sums <- lapply(curves, function(curve) cumulated_steps(curve$steps, fit))
-  cumhaz <- unlist(lapply(sums, `[[`, "cumhaz"), use.names = FALSE)
-  if (is.null(at)) {
+  if (!length(at)) {
     abort_input("There is no event time in the follow-up of `newdata`.",
                 i = "Times are on the clock of the data of the fit.",
                 code = "no_event", arg = "newdata")
   }
+  sums <- lapply(curves, function(curve) cumulated_steps(curve$steps, fit))
+  cumhaz <- unlist(lapply(sums, `[[`, "cumhaz"), use.names = FALSE)
   stratum <- vapply(curves, function(curve) as.integer(curve$stratum), 0L)
   result <- list(
     n = tabulate(rows$stratum, max(rows$stratum))[unname(stratum)],

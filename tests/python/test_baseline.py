@@ -41,6 +41,7 @@ def test_steps_against_dense(seed, ties):
     beta = moderate(dense, np.random.default_rng(seed))
     hazard, variance, slope, residual, _, _ = dense_steps(dense, beta)
     out = send(api.wce_baseline, rows, terms, tables, beta, ties, True)
+    assert out["loglik"] == pytest.approx(dense.sums(beta)[0], rel=1e-12)
     lower = np.exp(-out["shift"])
     np.testing.assert_allclose(out["hazard"] * lower, hazard, rtol=1e-11)
     np.testing.assert_allclose(out["variance"] * lower**2, variance, rtol=1e-11)

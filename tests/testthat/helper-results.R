@@ -55,3 +55,10 @@ results_case <- function(seed, ties = "efron", engine = "reference", n = 40L,
   list(study = study, fit = fit, peer = peer, pieces = pieces, bases = bases,
        times = times)
 }
+
+# Ties and engines worth a pass each.
+ways_here <- function() {
+  engines <- engines_here()
+  c(lapply(engines, function(engine) c("efron", engine)),
+    list(c("breslow", engines[length(engines)])))
+}

@@ -1,7 +1,9 @@
 # Residuals and the baseline hazard against coxph on rows written out.
 
 test_that("residuals by person and by row are coxph's, added up", {
-  for (ties in c("efron", "breslow")) for (engine in engines_here()) {
+  for (way in ways_here()) {
+    ties <- way[1L]
+    engine <- way[2L]
     case <- results_case(81, ties, engine)
     fit <- case$fit
     people <- case$study$people
@@ -30,7 +32,9 @@ test_that("residuals by person and by row are coxph's, added up", {
 })
 
 test_that("Schoenfeld residuals are coxph's", {
-  for (ties in c("efron", "breslow")) for (engine in engines_here()) {
+  for (way in ways_here()) {
+    ties <- way[1L]
+    engine <- way[2L]
     case <- results_case(82, ties, engine)
     for (type in c("schoenfeld", "scaledsch")) {
       mine <- residuals(case$fit, type, data = case$study$people,
@@ -114,7 +118,9 @@ test_that("rows of weight zero have no residual; recurrent events have one", {
 })
 
 test_that("the baseline hazard is basehaz's", {
-  for (ties in c("efron", "breslow")) for (engine in engines_here()) {
+  for (way in ways_here()) {
+    ties <- way[1L]
+    engine <- way[2L]
     case <- results_case(85, ties, engine)
     zero <- data.frame(sex = factor("f", c("f", "m")), age = 0, known = 0,
                        region = c("north", "south"))

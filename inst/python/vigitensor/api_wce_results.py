@@ -65,7 +65,7 @@ def wce_baseline(
         ``shift``, and, all times exp(-shift), the steps ``hazard`` (of somebody
         with covariates, offset and doses 0), ``variance`` (times exp(-2 shift)) and
         ``mean`` (events, p; minus the derivative of the hazard by the
-        coefficients, not lowered twice). With ``residuals``, by death in the same
+        coefficients, not lowered twice); ``loglik`` at the coefficients. With ``residuals``, by death in the same
         order: ``schoenfeld`` (deaths, p) and ``row`` (from 1).
 
     Notes
@@ -92,6 +92,7 @@ def wce_baseline(
         "variance": found.variance,
         "mean": mean,
         "shift": found.shift + float(centre @ point.beta[:q]),
+        "loglik": point.loglik,
     }
     if residuals:
         out["schoenfeld"] = _baseline.schoenfeld(problem, point, at)
