@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from cox_designs import arguments, random_cox
 from vigitensor import api, device
+from vigitensor.errors import EngineError
 
 B = 11  # more than one vector of replicates, and not a whole number of them
 
@@ -93,3 +94,68 @@ def test_a_dropped_column_stays_dropped():
     )
     assert np.isnan(many["coefficients"][:, 2]).all()
     assert many["converged"].any()
+    given = {**arguments({**rows, "x": x}), "cluster": rows["subject"]}
+    beta = api.fit_cox(**arguments({**rows, "x": x}))["coefficients"]
+    for coefficients in (beta, np.nan_to_num(beta)):  # as R sends them
+        again = api.fit_cox_many(
+            **given, counts=drawn(rows, 1), coefficients=coefficients
+        )
+        np.testing.assert_array_equal(again["coefficients"], many["coefficients"])
+
+
+@pytest.mark.parametrize("q", [2, 6])
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_a_ridge_is_that_of_single_fits(q, ties):
+    rows = random_cox(3, q=q, n_subjects=120)
+    theta = np.linspace(0.5, 3, q)
+    counts = drawn(rows, 5)
+    many = api.fit_cox_many(
+        **arguments(rows), cluster=rows["subject"], counts=counts, ties=ties,
+        penalty=theta,
+    )  # fmt: skip
+    for b in range(B):
+        weight = rows["weight"] * counts[b, rows["subject"] - 1]
+        one = api.fit_cox(
+            **{**arguments(rows), "weight": weight}, ties=ties, penalty=theta
+        )
+        np.testing.assert_allclose(
+            many["coefficients"][b], one["coefficients"], rtol=1e-8, atol=1e-8
+        )
+        assert many["loglik"][b] == pytest.approx(one["loglik"][1], rel=1e-10)
+
+
+@pytest.mark.parametrize("q", [2, 6])
+@pytest.mark.parametrize("method", ["one_step", "influence"])
+def test_short_ways(q, method):
+    """Both agree with the fit to the order they claim, as weights near one."""
+    rows = random_cox(4, q=q, n_subjects=150)
+    given = {**arguments(rows), "cluster": rows["subject"]}
+    full = api.fit_cox(**arguments(rows))
+    m = int(rows["subject"].max())
+    far = np.clip(np.random.default_rng(1).normal(size=m), -3, 3)
+    errors = []
+    for size in (0.02, 0.01):
+        counts = (1 + size * far)[None]
+        kw = {"counts": counts, "coefficients": full["coefficients"]}
+        fit = api.fit_cox_many(**given, **kw)["coefficients"]
+        near = api.fit_cox_many(**given, **kw, method=method)
+        assert near["reason"] == ["ok"]
+        assert np.isnan(near["loglik"]).all()
+        errors.append(np.abs(fit - near["coefficients"]).max())
+    assert 3.5 < errors[0] / errors[1] < 4.5
+
+
+def test_replicates_are_those_of_the_seed():
+    rows = random_cox(4, q=1, n_subjects=80)
+    m = int(rows["subject"].max())
+    draw = {"kind": "bayesian", "seed": 8, "first": 3, "count": 9}
+    given = {**arguments(rows), "cluster": rows["subject"]}
+    one = api.fit_cox_many(**given, replicates=draw)
+    two = api.fit_cox_many(**given, counts=api.replicate_weights(m, **draw)["weights"])
+    np.testing.assert_array_equal(one["coefficients"], two["coefficients"])
+    with pytest.raises(EngineError) as caught:
+        api.fit_cox_many(**given, replicates=draw, counts=np.ones((1, m)))
+    assert caught.value.code == "bad_weights"
+    with pytest.raises(EngineError) as caught:
+        api.fit_cox_many(**given, replicates=draw, penalty=[-1.0])
+    assert caught.value.code == "bad_penalty"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cox_designs import arguments, random_cox
 from designs import call, random_design, send
 from test_many import subjects
 from test_torch import large, real_times, spline_curve
@@ -124,8 +125,8 @@ def test_inequalities(method):
 
 def test_memory_decides_how_many_go_together(monkeypatch):
     from vigitensor.api_inputs import exposure_records, person_rows
-    from vigitensor.survival.run import prepare
     from vigitensor.survival import torch_many
+    from vigitensor.survival.run import prepare
     from vigitensor.survival.torch_fit import TorchEngine
 
     monkeypatch.setitem(torch_many._TOGETHER, "cpu", 256)
@@ -141,3 +142,50 @@ def test_memory_decides_how_many_go_together(monkeypatch):
         for mb in (64, 2048)
     ]
     assert 1 < sizes[0] < sizes[1] == 256
+
+
+# ---- Cox models -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["fit", "one_step", "influence"])
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_cox(ties, method):
+    """Few covariates, which the CPU fits eight together, and many."""
+    compared = 0
+    for seed in range(12):
+        rows = random_cox(seed, q=(1, 2, 3, 6)[seed % 4], n_subjects=150)
+        given = {**arguments(rows), "ties": ties}
+        penalty = np.full(rows["x"].shape[1], 0.5) if seed % 3 == 0 else None
+        full = api.fit_cox(**given, penalty=penalty)
+        if full["infinite"].any() or np.isnan(full["coefficients"]).any():
+            continue
+        kind = ("multinomial", "bayesian")[seed % 2]
+        given |= {
+            "cluster": rows["subject"], "coefficients": full["coefficients"],
+            "replicates": {"kind": kind, "seed": seed, "first": 1, "count": 18},
+            "penalty": penalty, "method": method,
+        }  # fmt: skip
+        cpu, found = api.fit_cox_many(**given), api.fit_cox_many(**given, **TORCH)
+        np.testing.assert_array_equal(cpu["converged"], found["converged"])
+        compared += int(found["converged"].sum())
+        spread = np.sqrt(np.diag(full["var"]))
+        error = np.abs(cpu["coefficients"] - found["coefficients"])
+        limit = 1e-9 * (1 + np.abs(cpu["coefficients"])) + 4e-9 * spread
+        assert np.all(error <= limit, where=np.isfinite(error))
+        np.testing.assert_allclose(found["loglik"], cpu["loglik"], rtol=1e-11)
+    assert compared > 150
+
+
+def test_cox_failures_and_dropped_columns():
+    rows = random_cox(9, q=2, n_subjects=120)
+    x = np.asfortranarray(np.c_[rows["x"], rows["x"][:, 0]])
+    given = {**arguments({**rows, "x": x}), "cluster": rows["subject"]}
+    counts = np.ones((3, int(rows["subject"].max())))
+    counts[1, np.unique(rows["subject"][rows["event"] == 1]) - 1] = 0
+    cpu = api.fit_cox_many(**given, counts=counts)
+    found = api.fit_cox_many(**given, counts=counts, **TORCH)
+    assert found["reason"] == ["ok", "no_event", "ok"] == cpu["reason"]
+    np.testing.assert_allclose(
+        found["coefficients"], cpu["coefficients"], rtol=1e-9, atol=1e-10
+    )
+    assert np.isnan(found["coefficients"][:, 2]).all()

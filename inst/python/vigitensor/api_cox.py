@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from . import cache, checks
-from .api_cox_inputs import FIRST, TIES, centring, cox_rows
+from .api_cox_inputs import TIES, centring, cox_rows
 from .api_inputs import control_settings
 from .backends import cox_evaluator
 from .errors import EngineError
 from .survival.cox import fit_cox as _fit
-from .survival.cox_many import CoxMany
 
 
 def fit_cox(
@@ -141,99 +140,3 @@ def fit_cox(
     if penalty is not None:
         result["var2"] = found.var2
     return result
-
-
-def fit_cox_many(
-    start: Any,
-    stop: Any,
-    event: Any,
-    stratum: Any,
-    offset: Any,
-    weight: Any,
-    x: Any,
-    cluster: Any,
-    counts: Any,
-    ties: str = "efron",
-    coefficients: Any = None,
-    control: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Fit the same Cox model with many sets of weights: a bootstrap.
-
-    Parameters
-    ----------
-    start, stop, event, stratum, offset, weight, x, control
-        As in :func:`fit_cox`.
-    ties : {"efron", "breslow"}
-    cluster : array (n,)
-        Codes from 1 of what is drawn: persons.
-    counts : array (B, clusters)
-        How often each was drawn, or any weight that is not negative. Row i has
-        weight ``weight[i] * counts[b, cluster[i]]`` in replicate b; at weight 0
-        it is not there.
-    coefficients : array (q,), optional
-        Those of the full fit, NaN where dropped; fitted here by default.
-
-    Returns
-    -------
-    dict
-        ``coefficients`` (B, q), ``loglik`` (B,), both NaN where a fit failed (no
-        event, no information on a coefficient, a likelihood without a maximum),
-        ``converged`` (B,), ``iterations`` (B,), ``failed`` (their number).
-    """
-    many = prepare_cox_many(
-        start, stop, event, stratum, offset, weight, x, cluster, ties, coefficients,
-        control,
-    )  # fmt: skip
-    drawn = np.asarray(counts)
-    if drawn.ndim != 2 or drawn.shape[1] <= int(many.cluster.max(initial=0)):
-        raise EngineError(
-            "`counts` must be a matrix with a column for every cluster; its shape is "
-            f"{drawn.shape}.",
-            code="bad_shape",
-            arg="counts",
-        )
-    if drawn.dtype.kind == "f" and not np.isfinite(drawn.sum()):
-        checks.matrix(drawn, "counts")
-    if drawn.dtype.kind != "u" and drawn.size and drawn.min() < 0:
-        raise EngineError(
-            "`counts` must not be negative.", code="bad_weight", arg="counts"
-        )
-    fits = many.fit(drawn)
-    return {
-        "coefficients": fits.coefficients,
-        "loglik": fits.loglik,
-        "converged": fits.converged,
-        "iterations": fits.iterations,
-        "failed": int(np.count_nonzero(~fits.converged)),
-    }
-
-
-def prepare_cox_many(
-    start: Any,
-    stop: Any,
-    event: Any,
-    stratum: Any,
-    offset: Any,
-    weight: Any,
-    x: Any,
-    cluster: Any,
-    ties: str = "efron",
-    coefficients: Any = None,
-    control: Mapping[str, Any] | None = None,
-) -> CoxMany:
-    """What replicates share: ``.fit(counts)`` of the result takes them in chunks.
-
-    For Python callers; the arguments are those of :func:`fit_cox_many`.
-    """
-    rows = cox_rows(start, stop, event, stratum, offset, weight, x)
-    ties = checks.word(ties, "ties", ("efron", "breslow"))
-    codes = checks.codes(cluster, "cluster", rows.n, None, FIRST)
-    settings = control_settings(control)
-    cache.warm_up("fit_cox_many")
-    q = rows.x.shape[1]
-    if coefficients is None:
-        full = _fit(rows, ties, np.zeros(q), np.zeros(q), settings, rows.mean)
-        begin = full.coefficients
-    else:
-        begin = np.asarray(coefficients, np.float64).reshape(q)
-    return CoxMany(rows, codes, ties, begin, settings)

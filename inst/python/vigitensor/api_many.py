@@ -168,7 +168,7 @@ def fit_wce_many(
     make_passes = many_passes(engine, device, memory_mb)
     compute = wce_fitter(engine, device, memory_mb)
     cache.warm_up("fit_wce_many")
-    drawn = _weights(weights, replicates, n_subjects)
+    drawn = drawn_weights(weights, replicates, n_subjects)
     data = prepare(rows, n_subjects, records, [tables], ties)
     problem = _limited(data.problem(tables), rows_of_a)
     full = full_fit(problem, given, ties, settings, n_subjects)
@@ -231,12 +231,16 @@ def full_fit(
     return many.FullFit(problem, ties, beta, kept, var, by, theta)
 
 
-def _weights(
-    weights: Any, replicates: Mapping[str, Any] | None, n_subjects: int
+def drawn_weights(
+    weights: Any,
+    replicates: Mapping[str, Any] | None,
+    n_subjects: int,
+    arg: str = "weights",
 ) -> Floats:
+    """Weights (B, subjects) as given, or drawn."""
     if (weights is None) == (replicates is None):
         raise EngineError(
-            "Give one of `weights` and `replicates`.", code="bad_weights", arg="weights"
+            f"Give one of `{arg}` and `replicates`.", code="bad_weights", arg=arg
         )
     if replicates is not None:
         unknown = set(replicates) - {"kind", "seed", "first", "count", "stratum"}

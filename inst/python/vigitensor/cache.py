@@ -39,7 +39,7 @@ KERNELS_OF = {
     "wce_baseline": _WCE,
     "wce_time_information": _WCE,
     "fit_cox": _COX,
-    "fit_cox_many": (*_COX, "survival.kernels_cox_many"),
+    "fit_cox_many": (*_COX_RESULTS, "survival.kernels_cox_many"),
     "cox_residuals": _COX_RESULTS,
     "cox_robust_var": _COX_RESULTS,
     "cox_baseline": _COX_RESULTS,

@@ -1,11 +1,12 @@
 """One Cox model fitted to many sets of case weights, as a bootstrap needs it.
 
-Replicate b has weight ``weight_i * counts[b, cluster_i]`` in row i. All start at
-the full fit, from which they are a standard error or so away: two or three
-passes bring the Newton decrement below ``tol_step``, and the step of that moment
-is taken without another pass. With few covariates eight replicates go through
-the data as one vector (``kernels_cox_many``); with more, or where plain sums
-would lose digits, each is a fit of its own on the shared index and covariates.
+Replicate b has weight ``weight_i * counts[b, cluster_i]`` in row i. The influence
+of the clusters brings it near its optimum; one Newton step with its own
+information, and steps with that information and what changes of the score teach
+about it (BFGS), do the rest, as in ``many``: two passes usually suffice. With few
+covariates eight replicates go through the data as one vector
+(``kernels_cox_many``); with more, or where plain sums would lose digits, each is
+a fit of its own on the shared index and covariates.
 
 Replicates do not know of each other: the same numbers whatever chunk they come
 in, and for any number of threads.
@@ -21,6 +22,7 @@ import numpy as np
 from .._typing import Bools, Floats, Ints
 from ..cache import load_kernels
 from ..pool import run_slices
+from .cox import noise
 from .cox_index import CoxIndex, build_index, slices_of
 from .cox_likelihood import (
     CoxData,
@@ -32,15 +34,13 @@ from .cox_likelihood import (
     with_deaths,
 )
 from .cox_newton import Imprecise, Objective, maximise
+from .cox_residuals import Fitted, collapsed, score
 from .cox_rows import CoxRows
-from .newton import Control
+from .many import COLLINEAR, INFINITE, NO_EVENT, NOT_CONVERGED, inverse
+from .many_cox_eight import KERNELS, WIDTH, Eight, usable_information
+from .newton import Control, independent
 
-KERNELS = "vigitensor.survival.kernels_cox_many"
-# As in the kernels, which are not imported before they are needed.
-WIDTH, BLOCK = 8, 64
 _MOST_COVARIATES = 4
-# Share of the full fit's information below which a replicate has none.
-_FLAT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,13 @@ class ManyFits:
 
     coefficients: Floats  # (B, q)
     loglik: Floats  # (B,)
-    converged: Bools  # (B,)
-    iterations: Ints  # (B,)
+    reason: Ints  # (B,) position in many.REASONS
+    iterations: Ints  # (B,) passes over the data
+
+    @property
+    def converged(self) -> Bools:
+        """Replicates with coefficients."""
+        return self.reason == 0
 
 
 class CoxMany:
@@ -62,7 +67,10 @@ class CoxMany:
     cluster : array (n,)
         0-based codes.
     coefficients : array (q,)
-        The full fit's; NaN where a column was dropped, which it then is in all.
+        The full fit's; NaN, or 0, where a column was dropped, which it then is in
+        all.
+    penalty : array (q,)
+        Ridge: less sum(penalty beta^2) / 2.
     """
 
     def __init__(
@@ -72,75 +80,167 @@ class CoxMany:
         ties: str,
         coefficients: Floats,
         control: Control,
+        penalty: Floats | None = None,
     ) -> None:
         index = build_index(
             rows.start, rows.stop, rows.event, rows.stratum, rows.weight
         )
+        self.rows, self.index, self.control = rows, index, control
         self.size = coefficients.size
-        self.kept = np.flatnonzero(np.isfinite(coefficients))
-        self.beta = np.ascontiguousarray(coefficients[self.kept])
-        self.control = control
-        self.data = build_data(
-            index, rows.x[:, self.kept], rows.mean[self.kept], rows.offset,
-            rows.weight, ties,
-        )  # fmt: skip
+        self.cluster_of_rows = cluster
+        self.n_clusters = int(cluster.max(initial=-1)) + 1
+        theta = np.zeros(self.size) if penalty is None else penalty
+        self._lay_out(ties, coefficients, theta, np.isfinite(coefficients))
+        if not np.all(self.beta):
+            kept = np.zeros(self.size, bool)
+            kept[self.kept] = (self.beta != 0) | self._independent()
+            if np.count_nonzero(kept) < self.kept.size:
+                self._lay_out(ties, coefficients, theta, kept)
         self.cluster = np.ascontiguousarray(index.of_rows(cluster))
-        self.point = evaluate(self.data, self.beta)
-        if not np.isfinite(self.point.loglik):
-            raise Imprecise
         # One number taken off all predictors cancels from the likelihood.
         self.lin = self.point.lin - self.point.top
         self.risk = np.exp(self.lin)
-        self.info = moments(self.data, self.point).info
         self.together = self.data.q <= _MOST_COVARIATES and plain_is_enough(
             self.data, self.point
         )
+        self._influence: tuple[Floats, Floats] | None = None
 
-    def fit(self, counts: Any) -> ManyFits:
-        """Fit every row of counts (B, clusters), not negative."""
+    def _lay_out(
+        self, ties: str, coefficients: Floats, penalty: Floats, kept: Bools
+    ) -> None:
+        rows = self.rows
+        self.kept = np.flatnonzero(kept)
+        self.beta = np.ascontiguousarray(coefficients[self.kept])
+        self.penalty = np.ascontiguousarray(penalty[self.kept])
+        self.data = build_data(
+            self.index, rows.x[:, self.kept], rows.mean[self.kept], rows.offset,
+            rows.weight, ties,
+        )  # fmt: skip
+        self.point = evaluate(self.data, self.beta)
+        if not np.isfinite(self.point.loglik):
+            raise Imprecise
+        self.moments = moments(self.data, self.point)
+        self.info = self.moments.info + np.diag(self.penalty)
+
+    def _independent(self) -> Bools:
+        """Columns that are not collinear with those before them."""
+        deaths = float(self.data.death_weight.sum())
+        limit = self.control.tol_singular * (self.moments.raw + self.penalty)
+        return independent(self.info, limit + deaths * noise(self.data) ** 2)
+
+    def influence(self) -> tuple[Floats, Floats]:
+        """Variance (q, q) and weighted scores (clusters, q) at the full fit."""
+        if self._influence is None:
+            load_kernels("vigitensor.survival.kernels_cox_residuals")
+            by_row = score(Fitted(self.rows, self.index, self.data, self.point))
+            place = self.index.rows if self.index.rows.size else slice(None)
+            own = by_row[place] * self.data.weight[:, None]
+            by_cluster = collapsed(own, self.cluster, self.n_clusters)
+            var = inverse(self.info, np.ones(self.data.q, bool))
+            if var is None:
+                var = np.zeros_like(self.info)
+            self._influence = var, np.ascontiguousarray(by_cluster)
+        return self._influence
+
+    def fit(self, counts: Any, method: str = "fit") -> ManyFits:
+        """Fit every row of counts (B, clusters), not negative.
+
+        ``method``: "fit", "one_step" or "influence", as for exposure models.
+        """
         n = counts.shape[0]
+        counts = counts[:, : self.n_clusters]
         fits = ManyFits(
-            np.full((n, self.size), np.nan), np.full(n, np.nan), np.zeros(n, bool),
+            np.full((n, self.size), np.nan), np.full(n, np.nan), np.zeros(n, np.int8),
             np.zeros(n, np.int32),
         )  # fmt: skip
+        # A single step is one from the full fit.
+        far = method == "one_step" or self.control.max_iter <= 1
+        if not far:
+            self.influence()
 
         def work(span: tuple[int, int]) -> None:
             some = np.zeros((counts.shape[1], WIDTH))
             some[:, : span[1] - span[0]] = counts[span[0] : span[1]].T
-            found = _Eight(self, some).solve()
+            start = np.zeros((WIDTH, self.beta.size)) if far else self._near(some)
             here = slice(0, span[1] - span[0])
-            self._put(fits, slice(*span), [a[here] for a in found])
+            dead = self._nobody_dies(some)
+            if method == "influence":
+                beta = np.where(dead[:, None], np.nan, self.beta + start)
+                none = np.full(WIDTH, np.nan)
+                found = [beta, none, dead * NO_EVENT, np.zeros(WIDTH)]
+            elif self.together:
+                found = Eight(self, some).solve(start, method == "one_step")
+                found[2] = np.where(found[2], 0, np.where(dead, NO_EVENT, found[3]))
+                found = [*found[:3], found[4]]
+            else:
+                lanes = [
+                    self.alone(some[:, b], method == "one_step")
+                    for b in range(span[1] - span[0])
+                ]
+                found = [np.array(part) for part in zip(*lanes)]
+            beta, fits.loglik[slice(*span)] = found[0][here], found[1][here]
+            fits.coefficients[slice(*span), self.kept] = beta
+            fits.reason[slice(*span)] = found[2][here]
+            fits.iterations[slice(*span)] = found[3][here]
 
-        if self.together:
-            run_slices(work, slices_of(n, WIDTH))
-            return fits
-        for b in range(n):
-            self._put(fits, slice(b, b + 1), self._alone(counts[b]))
+        spans = slices_of(n, WIDTH)
+        if self.together or method == "influence":
+            run_slices(work, spans)
+        else:
+            for span in spans:
+                work(span)
         return fits
 
-    def _put(self, fits: ManyFits, where: slice, found: list[Any]) -> None:
-        beta, fits.loglik[where], fits.converged[where], fits.iterations[where] = found
-        fits.coefficients[where, self.kept] = beta
+    def _near(self, counts: Floats) -> Floats:
+        """What the influence of the clusters adds to the full fit, (8, q)."""
+        var, scores = self.influence()
+        moved = np.empty((self.beta.size, WIDTH))
+        load_kernels(KERNELS).influence_many(counts, scores, moved)
+        near = np.zeros_like(moved)
+        for j in range(self.beta.size):  # in this order, whatever BLAS there is
+            near += var[:, j, None] * moved[j]
+        return np.ascontiguousarray(near.T)
 
-    def _alone(self, counts: Any) -> list[Any]:
+    def _nobody_dies(self, counts: Floats) -> Bools:
+        died = counts[self.cluster[self.data.index.death_row]]
+        weight = self.data.death_weight > 0
+        out: Bools = ~np.any(died[weight] > 0, axis=0)
+        return out
+
+    def alone(self, counts: Floats, one_step: bool = False) -> list[Any]:
+        """Coefficients, log-likelihood, reason and passes of one replicate."""
         weight = self.data.weight * counts[self.cluster]
-        none: list[Any] = [np.full((1, self.beta.size), np.nan), np.nan, False, 0]
+        nothing = np.full(self.beta.size, np.nan)
         if not np.any(weight[self.data.index.death_row] > 0):
-            return none
+            return [nothing, np.nan, NO_EVENT, 0]
         data = reweighted(self.data, weight)
+        if one_step:
+            return self._one_step(data)
         objective = Objective(
             noise=np.zeros(data.q), deaths=float(data.death_weight.sum()),
             evaluate=lambda beta: evaluate(data, beta),
             moments=lambda point: moments(data, point), imprecise=imprecise,
         )  # fmt: skip
         try:
-            found = maximise(objective, self.beta, np.zeros(data.q), self.control)
+            found = maximise(objective, self.beta, self.penalty, self.control)
         except Imprecise:
-            return none
-        good = found.converged and bool(found.kept.all()) and not found.infinite.any()
-        beta = found.beta if good else np.full(data.q, np.nan)
-        value = found.loglik[1] if good else np.nan
-        return [beta[None], value, good, found.iterations]
+            return [nothing, np.nan, NOT_CONVERGED, 0]
+        if not found.kept.all():
+            return [nothing, np.nan, COLLINEAR, found.iterations]
+        if found.infinite.any():
+            return [nothing, np.nan, INFINITE, found.iterations]
+        if not found.converged:
+            return [nothing, np.nan, NOT_CONVERGED, found.iterations]
+        return [found.beta, found.loglik[1], 0, found.iterations]
+
+    def _one_step(self, data: CoxData) -> list[Any]:
+        point = evaluate(data, self.beta)
+        at = moments(data, point)
+        info = at.info + np.diag(self.penalty)
+        if not usable_information(info[None], self.info)[0]:
+            return [np.full(data.q, np.nan), np.nan, COLLINEAR, 1]
+        step = np.linalg.solve(info, at.score - self.penalty * self.beta)
+        return [self.beta + step, np.nan, 0, 1]
 
 
 def reweighted(data: CoxData, weight: Floats) -> CoxData:
@@ -175,91 +275,3 @@ def reweighted(data: CoxData, weight: Floats) -> CoxData:
         death_begin=np.searchsorted(event, new),
     )  # fmt: skip
     return with_deaths(replace(data, index=small, weight=weight, scratch={}))
-
-
-class _Eight:
-    """Newton's method for eight replicates side by side."""
-
-    def __init__(self, many: CoxMany, counts: Floats) -> None:
-        self.many, self.counts = many, counts
-        data = many.data
-        self.q = data.q
-        self.lines = 1 + self.q + self.q * (self.q + 1) // 2
-        self.lin, self.risk = many.lin, many.risk
-        self.table = np.empty(data.index.n_events * self.lines * WIDTH)
-        self.ones = np.ones(WIDTH)
-        self.eta, self.r = np.empty((2, BLOCK * WIDTH))
-        self.ends = np.append(data.index.death_begin, data.index.death_row.size)
-
-    def passes(self, step: Floats) -> tuple[Floats, Floats, Floats]:
-        """Values (8,), scores (8, q), informations (8, q, q) at beta + step (8, q)."""
-        data, index, q = self.many.data, self.many.data.index, self.q
-        beta = np.ascontiguousarray(step.T)
-        module = load_kernels(KERNELS)
-        self.table[:] = 0.0
-        for i0, i1 in slices_of(index.n):
-            module.scatter_many(
-                i0, i1, index.out, index.last, self.many.cluster, data.weight,
-                self.lin, self.risk, data.z, q, self.counts, beta, not step.any(),
-                self.ones, self.eta, self.r, self.table,
-            )  # fmt: skip
-        result = np.empty((self.lines, WIDTH))
-        run, own = np.empty((2, self.lines * WIDTH))
-        module.sum_many(
-            index.begin, self.ends, index.death_row, self.many.cluster, data.weight,
-            self.lin, data.z, q, self.counts, beta, data.ties == "efron", self.table,
-            self.ones, run, own, result,
-        )  # fmt: skip
-        info = np.empty((WIDTH, q, q))
-        rows, columns = np.tril_indices(q)
-        info[:, rows, columns] = info[:, columns, rows] = result[1 + q :].T
-        return result[0], result[1 : 1 + q].T, info
-
-    def solve(self) -> list[Any]:
-        """Coefficients, log-likelihoods, convergence, passes."""
-        control, q = self.many.control, self.q
-        at = np.zeros((WIDTH, q))
-        value, score, info = self.passes(at)
-        usable = _usable(info, self.many.info) & np.isfinite(value)
-        step, decrement = _steps(score, info, usable)
-        done = usable & (decrement < control.tol_step)
-        iterations = np.ones(WIDTH, np.int32)
-        scale = np.ones(WIDTH)
-        for _ in range(control.max_iter + control.max_halving):
-            active = usable & ~done
-            if not active.any():
-                break
-            trial = at + np.where(active, scale, 0.0)[:, None] * step
-            new = self.passes(trial)
-            iterations += active
-            slack = 1e-12 * (1 + np.abs(value))
-            up = active & (new[0] >= value - slack)
-            scale = np.where(up, 1.0, 0.5 * scale)
-            usable &= ~active | up | (scale > 0.5**control.max_halving)
-            at[up], value[up] = trial[up], new[0][up]
-            score[up], info[up] = new[1][up], new[2][up]
-            usable &= ~up | _usable(info, self.many.info)
-            more, gain = _steps(score, info, usable & up)
-            step[up], decrement[up] = more[up], gain[up]
-            done |= usable & up & (decrement < control.tol_step)
-        # The last step is so small that nothing need be looked at again.
-        beta = self.many.beta + at + step
-        beta[~done] = np.nan
-        return [beta, np.where(done, value + 0.5 * decrement, np.nan), done, iterations]
-
-
-def _usable(info: Floats, full: Floats) -> Bools:
-    """Is there information on every coefficient?"""
-    scale = 1 / np.sqrt(np.diag(full))
-    scaled = info * np.outer(scale, scale)
-    good = np.all(np.isfinite(scaled), axis=(1, 2))
-    values = np.linalg.eigvalsh(np.where(good[:, None, None], scaled, 0.0))
-    return good & (values[:, 0] > _FLAT)
-
-
-def _steps(score: Floats, info: Floats, usable: Bools) -> tuple[Floats, Floats]:
-    """Newton steps and decrements of the usable replicates, zero for others."""
-    safe = np.where(usable[:, None, None], info, np.eye(info.shape[1]))
-    step = np.linalg.solve(safe, score[:, :, None])[:, :, 0]
-    step[~usable] = 0.0
-    return step, np.sum(step * score, axis=1)

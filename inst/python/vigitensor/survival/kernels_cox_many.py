@@ -46,22 +46,24 @@ def _add_both(table, join, leave, x, r, j):
 
 @kernel(
     types.void(
-        i8, i8, I4R, I4R, I4R, F8R, F8R, F8R, F8R2, i8, F8R2, F8R2, types.boolean,
+        i8, i8, I4R, I4R, I4R, F8R, F8R, F8R, F8R2, i8, i8, F8R2, F8R2, types.boolean,
         F8R, F8W, F8W, F8W,
     ),
 )  # fmt: skip
 def scatter_many(
-    i0, i1, out, last, cluster, weight, lin, risk, z, q, counts, beta, same,
+    i0, i1, out, last, cluster, weight, lin, risk, z, q, lines, counts, beta, same,
     ones, eta, r, table,
 ):  # fmt: skip
-    """Add rows i0..i1 to table (events, K, WIDTH), flat.
+    """Add rows i0..i1 to table (events, lines, WIDTH), flat.
+
+    lines = K, or 1 + q without second moments;
 
     counts (clusters, WIDTH); beta (q, WIDTH), counted from where the linear
     predictors are ``lin`` and the risks ``risk`` = exp(lin); with ``same`` it is
     zero. Scratch: ones (WIDTH), eta, r (BLOCK * WIDTH).
     """
-    lines = 1 + q + q * (q + 1) // 2
     entered = out.size > 0
+    squares = q if lines > 1 + q else 0
     for a in range(i0, i1, BLOCK):
         n = min(BLOCK, i1 - a)
         for k in range(n):
@@ -87,19 +89,33 @@ def scatter_many(
                 _add_both(table, join + at, leave + at if leave >= 0 else -1,
                           z[i, c], r, j)  # fmt: skip
                 at += WIDTH
-            for c in range(q):
+            for c in range(squares):
                 for d in range(c + 1):
                     _add_both(table, join + at, leave + at if leave >= 0 else -1,
                               z[i, c] * z[i, d], r, j)  # fmt: skip
                     at += WIDTH
 
 
+@kernel(types.void(F8R2, F8R2, F8W2))
+def influence_many(counts, score, out):
+    """out (q, WIDTH) = sum over clusters of (counts - 1) score, in their order."""
+    for c in range(out.shape[0]):
+        for b in range(WIDTH):
+            out[c, b] = 0.0
+    for k in range(counts.shape[0]):
+        for c in range(out.shape[0]):
+            s = score[k, c]
+            for b in range(WIDTH):
+                out[c, b] += (counts[k, b] - 1.0) * s
+
+
 @inner
-def _add_own(own, z, q, rho, b):
+def _add_own(own, z, q, squares, rho, b):
     own[b] += rho
     at = 1 + q
     for c in range(q):
         own[(1 + c) * WIDTH + b] += rho * z[c]
+    for c in range(squares):
         for d in range(c + 1):
             own[at * WIDTH + b] += rho * z[c] * z[d]
             at += 1
@@ -107,22 +123,22 @@ def _add_own(own, z, q, rho, b):
 
 @kernel(
     types.void(
-        I8R, I8R, I8R, I4R, F8R, F8R, F8R2, i8, F8R2, F8R2, types.boolean,
+        I8R, I8R, I8R, I4R, F8R, F8R, F8R2, i8, i8, F8R2, F8R2, types.boolean,
         F8R, F8R, F8W, F8W, F8W2,
     ),
 )  # fmt: skip
 def sum_many(
-    begin, death_begin, death_row, cluster, weight, lin, z, q, counts, beta, efron,
-    table, ones, run, own, result,
+    begin, death_begin, death_row, cluster, weight, lin, z, q, lines, counts, beta,
+    efron, table, ones, run, own, result,
 ):  # fmt: skip
     """Log-likelihood, score and information of WIDTH replicates.
 
-    death_begin (events + 1) delimits the deaths of an event time; result
-    (1 + q + q (q + 1) / 2, WIDTH) is overwritten: value, score, lower triangle of
-    the information. Scratch: run, own (K * WIDTH). A death whose weight is zero
-    is none.
+    death_begin (events + 1) delimits the deaths of an event time; result (lines,
+    WIDTH) is overwritten: value, score, and with all K lines the lower triangle of
+    the information. Scratch: run, own (lines * WIDTH). A death whose weight is
+    zero is none.
     """
-    lines = 1 + q + q * (q + 1) // 2
+    squares = q if lines > 1 + q else 0
     for k in range(lines):
         for b in range(WIDTH):
             result[k, b] = 0.0
@@ -152,7 +168,7 @@ def sum_many(
                         result[1 + c, b] += w * z[i, c]
                     result[0, b] += w * eta
                     if efron and d1 - d0 > 1:
-                        _add_own(own, z[i], q, w * math.exp(eta), b)
+                        _add_own(own, z[i], q, squares, w * math.exp(eta), b)
                 if deaths == 0:
                     continue
                 w = total / deaths
@@ -166,7 +182,7 @@ def sum_many(
                         j = (1 + c) * WIDTH + b
                         x = run[j] - share * own[j]
                         result[1 + c, b] -= x * over
-                        for d in range(c + 1):
+                        for d in range(c + 1 if squares else 0):
                             j = (1 + d) * WIDTH + b
                             y = run[j] - share * own[j]
                             j = at * WIDTH + b

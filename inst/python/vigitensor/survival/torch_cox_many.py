@@ -1,0 +1,75 @@
+"""Replicates of a Cox model by another engine's passes.
+
+The model is one of exposures without exposure, so that ``many`` fits it, by
+passes that never subtract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._typing import Floats
+from .cox_many import CoxMany, ManyFits
+from .likelihood import Problem
+from .many import COLLINEAR, FullFit, fit_many
+from .many_pass import Passes
+from .newton import Fit
+from .run import Rows, prepare
+
+
+def fit_on_device(
+    shared: CoxMany,
+    counts: Any,
+    method: str,
+    make_passes: Callable[[Problem, Floats], Passes],
+) -> ManyFits:
+    """As ``CoxMany.fit``, the passes by ``make_passes``."""
+    weights = np.ascontiguousarray(counts[:, : shared.n_clusters], np.float64)
+    problem = _problem(shared)
+    q = shared.beta.size
+    var, score = shared.influence()
+    full = FullFit(
+        problem, shared.data.ties, shared.beta, np.ones(q, bool), var, score,
+        shared.penalty,
+    )  # fmt: skip
+
+    def refit(drawn: Floats) -> Fit:
+        beta, loglik, reason, iterations = shared.alone(drawn)
+        if reason != COLLINEAR:  # that is what NaN would say
+            beta = np.nan_to_num(beta)
+        return Fit(
+            beta, np.zeros((q, q)), np.array([np.nan, loglik]), np.zeros(q),
+            iterations, reason == 0, 0, np.zeros(q, bool),
+        )  # fmt: skip
+
+    found = fit_many(full, weights, method, refit, make_passes(problem, weights))
+    out = ManyFits(
+        np.full((weights.shape[0], shared.size), np.nan), found.loglik, found.reason,
+        found.iterations,
+    )  # fmt: skip
+    out.coefficients[:, shared.kept] = found.coefficients
+    return out
+
+
+def _problem(shared: CoxMany) -> Problem:
+    """The rows at risk as those of an exposure model, subjects being clusters."""
+    rows, cluster = shared.rows, shared.cluster_of_rows
+    used = np.flatnonzero(rows.weight > 0)
+    stop = rows.stop[used]
+    start = np.full(stop.size, stop.min() - 1)
+    if rows.start is not None:
+        start = rows.start[used]
+    plain = Rows(
+        start=start,
+        stop=stop,
+        event=rows.event[used],
+        stratum=rows.stratum[used],
+        subject=cluster[used],
+        offset=rows.offset[used],
+        weight=rows.weight[used],
+        x=rows.x[used][:, shared.kept],
+    )
+    return prepare(plain, shared.n_clusters, [], [[]], shared.data.ties).problem([])
