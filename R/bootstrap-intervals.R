@@ -9,8 +9,8 @@
 #               influence of a unit on t
 #   normal      t -+ z * sd(t_b)
 # Sources: Efron (1987), Journal of the American Statistical Association 82,
-# 171; Davison and Hinkley (1997), sections 5.3 and 5.4. The acceleration is that
-# of empirical influence values, so no jackknife is needed.
+# 171; Davison and Hinkley (1997), sections 5.3 and 5.4. The acceleration is
+# that of empirical influence values, so no jackknife is needed.
 
 interval_types <- c("percentile", "bca", "normal")
 
@@ -28,6 +28,7 @@ bootstrap_interval <- function(estimate, t, level, type, acceleration = NULL) {
   }
   ends <- vapply(seq_along(estimate), function(k) {
     column <- t[, k]
+    if (is.na(estimate[k])) return(c(NA_real_, NA_real_))
     # Fixed by a constraint: known exactly, whatever z0 is.
     if (all(column == estimate[k])) return(rep(estimate[k], 2L))
     # All replicates on one side of the estimate: no correction is that large.

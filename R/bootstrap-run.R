@@ -16,7 +16,7 @@ run_replicates <- function(task, times, done = NULL, keep = NULL,
   bar$step(finished)
   # Every chunk prepares the data anew, so longer ones waste less: they double
   # until that share is small.
-  pace <- list(count = 8L, seconds = 0, before = 0, count_before = 0L)
+  pace <- list(count = 8L, seconds = 0, count_before = 0L, fixed = NULL)
   most <- max(1, floor(256e6 / task$bytes))
   tryCatch(
     while (finished < times) {
@@ -49,15 +49,14 @@ run_replicates <- function(task, times, done = NULL, keep = NULL,
 # Chunks grow until they take one second, and preparing the data (what a chunk
 # of no replicates would take) is a twentieth of them; never above ten seconds.
 next_pace <- function(pace, count, seconds) {
-  slope <- (seconds - pace$seconds) / (count - pace$count_before)
-  fixed <- if (pace$count_before > 0L && count != pace$count_before) {
-    max(0, seconds - count * max(0, slope))
-  } else {
-    seconds / 2
+  fixed <- pace$fixed %||% (seconds / 2)
+  if (pace$count_before > 0L && count != pace$count_before) {
+    slope <- (seconds - pace$seconds) / (count - pace$count_before)
+    fixed <- max(0, seconds - count * max(0, slope))
   }
   short <- seconds < 1 || seconds < 20 * fixed && seconds < 5
   list(count = as.integer(if (short) 2 * count else count), seconds = seconds,
-       count_before = count)
+       count_before = count, fixed = fixed)
 }
 
 count_replicates <- function(x) if (is.null(x)) 0 else length(x$reason)

@@ -220,9 +220,9 @@ describe_failures <- function(failures) {
 
 format_count_each <- function(n) vapply(n, format_count, "")
 
-# influence: of the units, units x p. What BCa intervals of any contrast c'b need
-# are the sums of its square, c'(squares)c, and of its cube. blocks: positions
-# of coefficients of which contrasts are taken.
+# influence: of the units, units x p. What BCa intervals of any contrast c'b
+# need are the sums of its square, c'(squares)c, and of its cube. blocks:
+# positions of coefficients of which contrasts are taken.
 influence_moments <- function(influence, stratum, blocks) {
   if (!is.null(stratum)) {
     centre <- rowsum(influence, stratum) / tabulate(stratum)

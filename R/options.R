@@ -15,6 +15,8 @@
 #' \item{`vigitensor.threads`}{Number of threads of the fast engine; `NULL`: all
 #'   cores that the process may use. Results do not depend on it.}
 #' \item{`vigitensor.precision`}{`"double"`.}
+#' \item{`vigitensor.progress`}{Progress bars on work of more than two seconds:
+#'   `TRUE`, `FALSE`, or `NULL` for interactive sessions alone.}
 #' }
 #'
 #' Environment variables, read when the engine is looked for:
