@@ -1,5 +1,5 @@
 # How the rules of check_claims() find faults. ctx: environment with `tables`
-# as the rules before have left them, `schema`, `id`, `known` (codes) and `days`.
+# as the rules before have left them, `schema`, `id`, `known` (codes), `days`.
 # Each find_*() returns a list of list(table, column, rows), or NULL.
 
 finding <- function(table, column = "", rows = integer(), always = FALSE) {

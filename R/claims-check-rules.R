@@ -1,6 +1,6 @@
 # The rules of check_claims(), in the order in which they are applied. Each has
-# a reason, a fix (text), find(ctx) (see claims-check-find.R), and repair: "drop"
-# (the rows found), a function of the column, or NULL.
+# a reason, a fix (text), find(ctx) (see claims-check-find.R), and repair:
+# "drop" (the rows found), a function of the column, or NULL.
 
 claims_rule <- function(reason, fix, find, repair = NULL) {
   list(reason = reason, fix = fix, find = find, repair = repair)

@@ -29,9 +29,9 @@
 #' \item{`end_before_start`*}{Row dropped.}
 #' \item{`duplicate_person`}{Several rows of a person in `people` or `deaths`.}
 #' \item{`duplicates`*}{Rows equal in all columns to an earlier one; dropped.}
-#' \item{`reversals`*}{Negative quantities, and the dispensing that each cancels:
-#'   the last one up to that day, not cancelled yet, of the same person, drug
-#'   and quantity; both dropped.}
+#' \item{`reversals`*}{Negative quantities, and the dispensing that each one
+#'   cancels: the last one up to that day, not cancelled yet, of the same
+#'   person, drug and quantity; both dropped.}
 #' \item{`reversals_alone`*}{Negative quantities that cancel nothing; dropped.}
 #' \item{`no_supply`*}{Days or quantities of zero, negative days; row dropped.}
 #' \item{`unknown_person`*}{People who are not in `people`; row dropped.}
