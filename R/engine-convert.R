@@ -31,7 +31,9 @@ to_engine <- function(x, name = "x", number = FALSE) {
     return(if (length(x) == 1L) as.vector(x) else as.list(as.vector(x)))
   }
   if (number && length(x) == 1L) return(as.vector(x))
-  if (is.null(dim(x))) array(x, dim = length(x)) else x
+  # array() would copy element by element.
+  if (is.null(dim(x))) attributes(x) <- list(dim = length(x))
+  x
 }
 
 from_engine <- function(x) {

@@ -52,14 +52,23 @@ def run_slices(
         from .device import get_threads
 
         threads = get_threads()
-    if threads <= 1 or len(slices) <= 1:
-        for item in slices:
-            result = fn(item)
-            if reduce is not None:
-                reduce(result)
+    if len(slices) <= 1:
+        _run_here(fn, slices, reduce)
         return
     with one_blas_thread():
+        if threads <= 1:
+            _run_here(fn, slices, reduce)
+            return
         _run_on_threads(fn, slices, reduce, min(threads, len(slices)))
+
+
+def _run_here(
+    fn: Callable[[T], R], slices: Sequence[T], reduce: Callable[[R], None] | None
+) -> None:
+    for item in slices:
+        result = fn(item)
+        if reduce is not None:
+            reduce(result)
 
 
 def _run_on_threads(

@@ -16,13 +16,11 @@ import numpy as np
 
 from .._typing import Bools, Floats
 from ..errors import EngineError
-from .newton import Control, independent
+from .newton import Control, independent, root_of_variance, whitener
 
 # Share of the information at the start below which a direction counts as flat,
 # at first, and at last where risks are so large that rounding has taken over.
 _FLAT, _FLATTEST = 1e-11, 1e-5
-# Eigenvalue of a correlation matrix that is rounding error alone.
-_ROUNDING = 1e-14
 # A step this large, in units of the linear predictor, with no likelihood left
 # to gain means that the coefficient runs away.
 _RUNS_AWAY = 1e-5
@@ -90,7 +88,7 @@ def maximise(
     limit = control.tol_singular * (at.raw + theta)
     limit = limit + objective.deaths * objective.noise**2
     kept = independent(at.info + np.diag(theta), limit)
-    unit = _whitener(at.info + np.diag(theta), kept)
+    unit = whitener(at.info + np.diag(theta), kept)
     spread = np.sqrt(np.maximum(np.diag(at.info), 0) / objective.deaths)
     beta = init
     if control.max_iter > 0 and init[~kept].any():
@@ -104,9 +102,9 @@ def maximise(
     flat_below = _FLAT
     while True:
         gradient = at.score - theta * beta
-        var, step, flat = _newton_step(
-            at.info + np.diag(theta), gradient, unit, flat_below
-        )
+        half, flat = root_of_variance(at.info + np.diag(theta), unit, flat_below)
+        var = half @ half.T
+        step = var @ gradient
         decrement = float(step @ gradient)
         if iterations == 0:
             score_test = decrement
@@ -174,37 +172,3 @@ def _ascend(
             if np.all(np.isfinite(at.info)):
                 return (trial, candidate, at), halved
     return None, control.max_halving
-
-
-def _whitener(info: Floats, kept: Bools) -> Floats:
-    """U (p, kept) with U' info U = 1: columns of unit information at the start."""
-    index = np.flatnonzero(kept)
-    scale = 1 / np.sqrt(np.diag(info)[index])
-    block = info[np.ix_(index, index)] * np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(block)
-    told = values > _ROUNDING
-    unit = np.zeros((info.shape[0], int(told.sum())))
-    unit[index] = scale[:, None] * vectors[:, told] / np.sqrt(values[told])
-    return unit
-
-
-def _newton_step(
-    info: Floats, gradient: Floats, unit: Floats, limit: float
-) -> tuple[Floats, Floats, Bools]:
-    """Variance, step and the coefficients in directions that went flat.
-
-    In the whitened space all information was 1 at the start. A direction in
-    which hardly any is left is one along which the likelihood rises without
-    bound: it gets no further step, so that rounding does not throw the others
-    about.
-    """
-    values, vectors = np.linalg.eigh(unit.T @ info @ unit)
-    alive = values > limit
-    directions = unit @ vectors
-    live = directions[:, alive]
-    var = (live / values[alive]) @ live.T
-    dead = np.abs(directions[:, ~alive])
-    # Which coefficients make up the flat directions, in units of their own.
-    share = dead / np.maximum(np.linalg.norm(unit, axis=1)[:, None], 1e-300)
-    flat = np.any(share > 1e-3, axis=1)
-    return var, var @ gradient, flat

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECORDS = "vigitensor.survival.kernels_records"
 REAL = "vigitensor.survival.kernels_real"
 _ROWS_PER_SLICE = 65536
+_RECORDS_PER_SLICE = 131072
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,6 @@ def build_steps(
     window : int
         Longest cutoff; what lies further back reaches no event time.
     """
-    kernel = load_kernels(RECORDS).build_steps
     ptrs, times, levels = [], [], []
     offset = 0
     for term in terms:
@@ -86,22 +86,57 @@ def build_steps(
         if not keep.all():
             subject, dose = subject[keep], dose[keep]
             start, stop = start[keep], stop[keep]
-        n = 2 * subject.size
-        ptr = np.empty(n_subjects + 1, np.int64)
-        time, level = np.empty(n, np.int32), np.empty(n)
-        used = kernel(
-            subject, start, stop, dose, n_subjects,
-            ptr, np.empty(n, np.int64), np.empty(n), time, level,
-        )  # fmt: skip
+        ptr, time, level = _summed(subject, start, stop, dose, n_subjects)
         ptrs.append(ptr + offset)
-        times.append(time[:used])
-        levels.append(level[:used])
-        offset += used
+        times.append(time)
+        levels.append(level)
+        offset += time.size
     if not terms:
         return Steps(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0), 0)
     return Steps(
         np.concatenate(ptrs), np.concatenate(times), np.concatenate(levels), len(ptrs)
     )
+
+
+def _summed(
+    subject: Ints, start: Ints, stop: Ints, dose: Floats, n_subjects: int
+) -> tuple[Ints, Ints, Floats]:
+    """Steps of one term: positions by subject, time, level.
+
+    In slices of subjects where records are sorted by subject, as they usually are.
+    """
+    kernel = load_kernels(RECORDS).build_steps
+    cuts, at = np.array([0, n_subjects]), np.array([0, subject.size])
+    if subject.size and np.all(subject[1:] >= subject[:-1]):
+        marks = subject[_RECORDS_PER_SLICE::_RECORDS_PER_SLICE]
+        cuts = np.unique(np.concatenate((cuts, marks)))
+        at = np.searchsorted(subject, cuts)
+    ptr = np.zeros(n_subjects + 1, np.int64)
+    times, levels = [np.empty(0, np.int32)], [np.empty(0)]
+
+    def work(k: int) -> tuple[Ints, Ints, Floats]:
+        here = slice(at[k], at[k + 1])
+        n = 2 * int(at[k + 1] - at[k])
+        own = np.empty(cuts[k + 1] - cuts[k] + 1, np.int64)
+        time, level = np.empty(n, np.int32), np.empty(n)
+        used = kernel(
+            subject[here] - np.int32(cuts[k]), start[here], stop[here], dose[here],
+            own.size - 1, own, np.empty(n, np.int64), np.empty(n), time, level,
+        )  # fmt: skip
+        return own, time[:used], level[:used]
+
+    done = 0
+
+    def reduce(result: tuple[Ints, Ints, Floats]) -> None:
+        nonlocal done
+        begin = int(cuts[len(times) - 1])
+        ptr[begin + 1 : begin + result[0].size] = result[0][1:] + done
+        done += result[1].size
+        times.append(result[1])
+        levels.append(result[2])
+
+    run_slices(work, range(cuts.size - 1), reduce)
+    return ptr, np.concatenate(times), np.concatenate(levels)
 
 
 def find_runs(risk: RiskSet, subject: Ints, tev: Ints, steps: Steps, cut: Ints) -> Runs:
@@ -113,23 +148,30 @@ def find_runs(risk: RiskSet, subject: Ints, tev: Ints, steps: Steps, cut: Ints) 
     real = tev.dtype.kind == "f"
     kernel = load_kernels(REAL if real else RECORDS).exposed_runs
     count = np.empty(n, np.int64)
-    spans = row_slices(n)
-    empty = np.empty(0, np.int32)
+    parts: list[tuple[Ints, Ints]] = []
 
-    def look(span: tuple[int, int], fill: bool, at: Ints, lo: Ints, hi: Ints) -> None:
-        kernel(
-            span[0], span[1], risk.lo, risk.hi, subject, tev,
-            steps.ptr, steps.time, steps.level, cut, fill, at, lo, hi,
-            np.empty(steps.n_terms, np.int64),
-        )  # fmt: skip
+    def look(span: tuple[int, int]) -> tuple[Ints, Ints]:
+        room = span[1] - span[0]
+        while True:
+            lo, hi = np.empty(room, np.int32), np.empty(room, np.int32)
+            found = kernel(
+                span[0], span[1], risk.lo, risk.hi, subject, tev,
+                steps.ptr, steps.time, steps.level, cut, count, lo, hi,
+                np.empty(steps.n_terms, np.int64),
+            )  # fmt: skip
+            if found <= room:
+                return lo[:found].copy(), hi[:found].copy()
+            room = found
 
-    run_slices(lambda span: look(span, False, count, empty, empty), spans)
+    run_slices(look, row_slices(n), parts.append)
     ptr = np.zeros(n + 1, np.int64)
     np.cumsum(count, out=ptr[1:])
-    lo = np.empty(ptr[-1], np.int32)
-    hi = np.empty(ptr[-1], np.int32)
-    run_slices(lambda span: look(span, True, ptr, lo, hi), spans)
-    return Runs(ptr, lo, hi)
+    none = np.empty(0, np.int32)
+    return Runs(
+        ptr,
+        np.concatenate([none, *(lo for lo, _ in parts)]),
+        np.concatenate([none, *(hi for _, hi in parts)]),
+    )
 
 
 def row_slices(n: int) -> list[tuple[int, int]]:

@@ -26,7 +26,7 @@ from ..kernels_math import (
     inner,
     kernel,
 )
-from . import kernels_many, kernels_risk, kernels_score
+from . import kernels_many, kernels_records, kernels_risk, kernels_score
 from .kernels_records import last_at_most
 
 gather_cells = kernels_risk.gather_cells
@@ -201,68 +201,18 @@ def sum_steps(subject, when, change, begins, n_subjects, ptr, time, level):
     return out
 
 
-@kernel(
-    types.void(
-        i8, i8, I4R, I4R, I4R, F8R, I8R, F8R, F8R, F8R, types.boolean,
-        I8W, I4W, I4W, I8W,
+exposed_runs = kernel(
+    i8(
+        i8, i8, I4R, I4R, I4R, F8R,
+        I8R, F8R, F8R, F8R, I8W, I4W, I4W, I8W,
+    )
+)(
+    _with(
+        kernels_records.exposed_runs,
+        _first_above=_first_above,
+        first_at_least=_first_from,
     )
 )  # fmt: skip
-def exposed_runs(
-    i0, i1, lo, hi, subject, tev, ptr, time, level, cut, fill,
-    run_ptr, run_lo, run_hi, at,
-):  # fmt: skip
-    """As ``kernels_records.exposed_runs``: doses held on [b, b') while
-    b < t < b' + m."""
-    n_terms = cut.size
-    n_ptr = ptr.size // n_terms
-    for i in range(i0, i1):
-        a = lo[i]
-        b = hi[i]
-        count = 0
-        out = run_ptr[i] if fill else 0
-        if a < b:
-            s = subject[i]
-            for k in range(n_terms):
-                p0 = ptr[k * n_ptr + s]
-                p1 = ptr[k * n_ptr + s + 1]
-                at[k] = max(p0, last_at_most(time, p0, p1, tev[a] - cut[k]))
-            open_lo = -1
-            open_hi = -1
-            while True:
-                best = -1
-                first = 0.0
-                for k in range(n_terms):
-                    p1 = ptr[k * n_ptr + s + 1]
-                    while at[k] < p1 and level[at[k]] == 0.0:
-                        at[k] += 1
-                    if at[k] < p1 and (best < 0 or time[at[k]] < first):
-                        best = k
-                        first = time[at[k]]
-                if best < 0 or first >= tev[b - 1]:
-                    break
-                j = at[best]
-                at[best] = j + 1
-                x = _first_above(tev, a, b, first)
-                y = _first_from(tev, x, b, time[j + 1] + cut[best])
-                if y <= x:
-                    continue
-                if open_lo >= 0 and x <= open_hi:
-                    open_hi = max(open_hi, y)
-                    continue
-                if open_lo >= 0:
-                    if fill:
-                        run_lo[out + count] = open_lo
-                        run_hi[out + count] = open_hi
-                    count += 1
-                open_lo = x
-                open_hi = y
-            if open_lo >= 0:
-                if fill:
-                    run_lo[out + count] = open_lo
-                    run_hi[out + count] = open_hi
-                count += 1
-        if not fill:
-            run_ptr[i] = count
 
 
 @kernel(types.void(i8, i8, I4R, I4R, I4R, F8R, I8R, F8R, F8R, F8R, I8W))

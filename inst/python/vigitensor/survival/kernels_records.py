@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import types
-
 from ..kernels_math import F8R, F8W, I4R, I4W, I8R, I8W, i8, inner, kernel
 
 
@@ -124,55 +122,35 @@ def build_steps(subject, start, stop, dose, n_subjects, ptr, key, change, time, 
     return out
 
 
-@kernel(
-    types.void(
-        i8,
-        i8,
-        I4R,
-        I4R,
-        I4R,
-        I4R,  # rows, event times
-        I8R,
-        I4R,
-        F8R,
-        I4R,
-        types.boolean,
-        I8W,
-        I4W,
-        I4W,
-        I8W,
-    )
-)
-def exposed_runs(
-    i0,
-    i1,
-    lo,
-    hi,
-    subject,
-    tev,
-    ptr,
-    time,
-    level,
-    cut,
-    fill,
-    run_ptr,
-    run_lo,
-    run_hi,
-    at,
-):
-    """Runs of event indices at which a row has a dose in some term's window.
+@inner
+def _first_above(times, lo, hi, t):
+    """First index in [lo, hi) with times > t."""
+    return first_at_least(times, lo, hi, i8(t) + 1)
 
-    A dose held on [b, b') is in the window of m units for b < t < b' + m.
-    With ``fill`` false, ``run_ptr[i]`` receives the number of runs of row i;
-    with ``fill`` true it holds where they go. ``at`` (terms) is scratch.
+
+@kernel(
+    i8(
+        i8, i8, I4R, I4R, I4R, I4R,  # rows, event times
+        I8R, I4R, F8R, I4R, I8W, I4W, I4W, I8W,
+    ),
+)  # fmt: skip
+def exposed_runs(
+    i0, i1, lo, hi, subject, tev, ptr, time, level, cut, count, run_lo, run_hi, at
+):
+    """Ranges of event indices at which a row has a dose in some window.
+
+    The dose held on [b, b') reaches event times b < t < b' + m. Ranges of one row
+    are disjoint, in order, and not adjacent. ``count[i]`` is their number; they are
+    written one after the other from the beginning of ``run_lo`` and ``run_hi``, as
+    far as there is room. Returns how many there are. ``at`` is scratch, one per term.
     """
     n_terms = cut.size
     n_ptr = ptr.size // n_terms
+    total = i8(0)
     for i in range(i0, i1):
         a = lo[i]
         b = hi[i]
-        count = 0
-        out = run_ptr[i] if fill else 0
+        begun = total
         if a < b:
             s = subject[i]
             for k in range(n_terms):
@@ -185,7 +163,7 @@ def exposed_runs(
             while True:
                 # The next dose in time, over the terms.
                 best = -1
-                first = i8(0)
+                first = tev[a]
                 for k in range(n_terms):
                     p1 = ptr[k * n_ptr + s + 1]
                     while at[k] < p1 and level[at[k]] == 0.0:
@@ -198,28 +176,27 @@ def exposed_runs(
                 j = at[best]
                 at[best] = j + 1
                 # A subject's last step always returns to no dose.
-                last = i8(time[j + 1]) + cut[best]
-                x = first_at_least(tev, a, b, first + 1)
-                y = first_at_least(tev, x, b, last)
+                x = _first_above(tev, a, b, first)
+                y = first_at_least(tev, x, b, time[j + 1] + cut[best])
                 if y <= x:
                     continue
                 if open_lo >= 0 and x <= open_hi:
                     open_hi = max(open_hi, y)
                     continue
                 if open_lo >= 0:
-                    if fill:
-                        run_lo[out + count] = open_lo
-                        run_hi[out + count] = open_hi
-                    count += 1
+                    if total < run_lo.size:
+                        run_lo[total] = open_lo
+                        run_hi[total] = open_hi
+                    total += 1
                 open_lo = x
                 open_hi = y
             if open_lo >= 0:
-                if fill:
-                    run_lo[out + count] = open_lo
-                    run_hi[out + count] = open_hi
-                count += 1
-        if not fill:
-            run_ptr[i] = count
+                if total < run_lo.size:
+                    run_lo[total] = open_lo
+                    run_hi[total] = open_hi
+                total += 1
+        count[i] = total - begun
+    return total
 
 
 @kernel(

@@ -3,15 +3,18 @@
 Each step is halved until the likelihood is finite and does not fall. It stops
 when the Newton decrement s' I^-1 s, twice the likelihood still to be gained, is
 below ``tol_step``, and goes on for a step or two until the coefficients stand
-to a billionth of their standard error. Score and information are those at the
-result. Under linear inequalities the step is the best that keeps to them, and the
+to a billionth of their standard error. Where passes are long, the last step is
+taken without another one once the information would not change by it, to a few
+parts in 1e8: the quadratic model then has likelihood and score at the result to
+rounding.
+Under linear inequalities the step is the best that keeps to them, and the
 decrement its squared length in standard errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ import numpy as np
 from .._typing import Bools, Floats
 from ..errors import EngineError
 from .constrained import constrained_step
+from .exposure import Runs
 from .likelihood import Moments, Problem, evaluate, moments
 
 # Decrement at which coefficients stand to 1e-9 of their standard error.
@@ -33,6 +37,9 @@ _ROUNDING = 1e-14
 # Share of the information at zero below which a direction counts as flat,
 # at first, and at last where risks are so large that rounding has taken over.
 _FLAT, _FLATTEST = 1e-11, 1e-5
+# Relative change of the information by the last step that nobody looks at.
+_UNCHANGED = 2e-8
+_ALMOST_THERE = 1e-6
 # A step that ends beyond the top of its line, where less than this share of the
 # curvature is left, has jumped onto the flat and is halved.
 _BEYOND, _FLATTENED = -1e-6, 0.05
@@ -95,10 +102,21 @@ def fit(
     control: Control,
     evaluate: Callable[[Problem, Floats], Any] = evaluate,
     moments: Callable[[Problem, Any], Moments] = moments,
+    begin: Floats | None = None,
+    polish: int = _MAX_POLISH,
 ) -> Fit:
-    """Maximise the likelihood from zero; engines bring passes of their own."""
+    """Maximise the likelihood; engines bring passes of their own.
+
+    ``begin`` (p,) says where to begin instead of at zero: it changes how long
+    that takes, not the result. A fit without a proper optimum begins at zero.
+    """
     p = problem.n_par
-    point = evaluate(problem, np.zeros(p))
+    at_zero = problem
+    if begin is not None:  # at zero nobody's exposure matters
+        none = np.empty(0, np.int32)
+        empty = Runs(np.zeros(problem.risk.lo.size + 1, np.int64), none, none)
+        at_zero = replace(problem, runs=empty)
+    point = evaluate(at_zero, np.zeros(p))
     loglik_zero = point.loglik
     if not np.isfinite(loglik_zero):
         raise EngineError(
@@ -109,9 +127,13 @@ def fit(
         )
     if p == 0:
         return _nothing_to_fit(loglik_zero)
+    if begin is not None:
+        warm = evaluate(problem, begin)
+        if warm.loglik > loglik_zero:
+            point = warm
     at = moments(problem, point)
     kept = kept_columns(problem, at, control)
-    unit = _whitener(at.info, kept)
+    unit = whitener(at.info, kept)
     deaths = problem.risk.death_weight.sum()
     spread = np.sqrt(np.maximum(np.diag(at.info), 0) / deaths)
     iterations = halvings = polished = 0
@@ -119,8 +141,10 @@ def fit(
     rows = problem.inequalities * kept
     active = np.zeros(rows.shape[0], bool)
     flat_below = _FLAT
+    long = len(problem.slices) > 1  # passes over the data take a while
+    before: tuple[float, Moments] | None = None  # decrement and moments last time
     while True:
-        half, flat = _root_of_variance(at, unit, flat_below)
+        half, flat = root_of_variance(at.info, unit, flat_below)
         if rows.size:
             best = constrained_step(point.beta, at.score, half, rows)
             var, step, decrement = best.var, best.step, best.moved
@@ -131,12 +155,17 @@ def fit(
             decrement = float(step @ at.score)
         if decrement < control.tol_step:
             converged = True
-            if decrement <= _POLISHED or polished >= _MAX_POLISH:
+            if decrement <= _POLISHED or polished >= polish:
                 break
             polished += 1
         if iterations >= control.max_iter:
             break
         iterations += 1
+        free = long and not (rows.size or flat.any())
+        if free and _is_last_step(half, decrement, at, before):
+            converged = True
+            point, at = _carry_on(point, at, step)
+            break
         found, halved = _ascend(problem, point, at, step, control, evaluate, moments)
         halvings += halved
         if found is None:  # nothing finite and higher that way, to rounding
@@ -145,11 +174,14 @@ def fit(
                 continue
             converged = converged or decrement < _NOTHING_TO_GAIN
             break
+        before = None if halved else (decrement, at)
         point, at = found
     # Nothing to gain, and still moving: the optimum is at infinity.
     infinite = kept & ((np.abs(step) * spread > _RUNS_AWAY) | flat)
     if decrement > _NOTHING_TO_GAIN:
         infinite[:] = False
+    if begin is not None and not (converged and kept.all() and not infinite.any()):
+        return fit(problem, control, evaluate, moments)
     return Fit(
         coefficients=np.where(kept, point.beta, np.nan),
         var=var,
@@ -160,6 +192,33 @@ def fit(
         halvings=halvings,
         infinite=infinite,
         active=active,
+    )
+
+
+def _is_last_step(
+    half: Floats,
+    decrement: float,
+    at: Moments,
+    before: tuple[float, Moments] | None,
+) -> bool:
+    """Would a step of this decrement leave the information as it is?
+
+    Told from how much the step before changed it.
+    """
+    if before is None or decrement > _ALMOST_THERE or not 0 < decrement < before[0]:
+        return False
+    last, moments = before
+    changed = np.linalg.norm(half.T @ (at.info - moments.info) @ half)
+    return bool(changed * np.sqrt(decrement / last) < _UNCHANGED)
+
+
+def _carry_on(point: Any, at: Moments, step: Floats) -> tuple[Any, Moments]:
+    """Point and moments one step on, by the quadratic model."""
+    curve = at.info @ step
+    gain = float(step @ at.score) - 0.5 * float(step @ curve)
+    return (
+        replace(point, beta=point.beta + step, loglik=point.loglik + gain),
+        replace(at, score=at.score - curve),
     )
 
 
@@ -187,8 +246,8 @@ def _ascend(
     return None, control.max_halving
 
 
-def _whitener(info: Floats, kept: Bools) -> Floats:
-    """U (p, kept) with U' info U = 1: columns of unit information at zero."""
+def whitener(info: Floats, kept: Bools) -> Floats:
+    """U (p, kept) with U' info U = 1: columns of unit information at the start."""
     index = np.flatnonzero(kept)
     scale = 1 / np.sqrt(np.diag(info)[index])
     block = info[np.ix_(index, index)] * np.outer(scale, scale)
@@ -199,14 +258,14 @@ def _whitener(info: Floats, kept: Bools) -> Floats:
     return unit
 
 
-def _root_of_variance(at: Moments, unit: Floats, limit: float) -> tuple[Floats, Bools]:
+def root_of_variance(info: Floats, unit: Floats, limit: float) -> tuple[Floats, Bools]:
     """H with H H' the variance, and the coefficients in directions gone flat.
 
-    In the whitened space all information was 1 at zero. A direction in which
+    In the whitened space all information was 1 at the start. A direction in which
     hardly any is left is one along which the likelihood rises without bound: it
     gets no further step, so that rounding does not throw the others about.
     """
-    values, vectors = np.linalg.eigh(unit.T @ at.info @ unit)
+    values, vectors = np.linalg.eigh(unit.T @ info @ unit)
     alive = values > limit
     directions = unit @ vectors
     dead = np.abs(directions[:, ~alive])

@@ -62,12 +62,12 @@ def build_risk_set(
             arg="event",
         )
     times = np.unique(stop[counts])
-    # One sorted key per (stratum, time): rows are then placed by bisection.
+    # One sorted key per (stratum, time), and where each pair would be among them.
     step = times.size + 1
     base = stratum.astype(np.int64) * step
     keys = np.unique(base[counts] + np.searchsorted(times, stop[counts]))
-    lo = _place(keys, base, np.searchsorted(times, start, side="right"))
-    hi = _place(keys, base, np.searchsorted(times, stop, side="right"))
+    lo = _before(keys, base + _rank(times, start), int(base.max()) + step)
+    hi = _before(keys, base + _rank(times, stop), int(base.max()) + step)
     rows = np.flatnonzero((lo < hi) & (weight > 0))
     if rows.size < lo.size:
         lo, hi = lo[rows], hi[rows]
@@ -108,10 +108,31 @@ def build_risk_set(
     )
 
 
-def _place(keys: Ints, base: Ints, rank: Ints) -> Ints:
-    if keys.size == 0:
-        return np.zeros(base.size, np.int32)
-    return np.searchsorted(keys, base + rank).astype(np.int32)
+def _rank(times: Floats, values: Floats) -> Ints:
+    """How many of the sorted times are at most each value."""
+    span = float(times[-1] - times[0])
+    if span > 2 * values.size or not np.array_equal(times, np.rint(times)):
+        found: Ints = np.searchsorted(times, values, side="right")
+        return found
+    # Whole times: looked up, by how many whole units a value is past the first.
+    table = np.zeros(int(span) + 2, np.int64)
+    table[(times - times[0]).astype(np.int64) + 1] = 1
+    np.cumsum(table, out=table)
+    past = np.floor(values) - (times[0] - 1)
+    found = table[np.clip(past, 0, span + 1, out=past).astype(np.int64)]
+    return found
+
+
+def _before(keys: Ints, values: Ints, size: int) -> Ints:
+    """How many of the sorted keys are less than each value; all are below size."""
+    if size > 4 * values.size:
+        found: Ints = np.searchsorted(keys, values).astype(np.int32)
+        return found
+    table = np.zeros(size + 1, np.int32)
+    table[keys + 1] = 1
+    np.cumsum(table, out=table)
+    found = table[values]
+    return found
 
 
 def whole_times(risk: RiskSet) -> tuple[Ints, float]:

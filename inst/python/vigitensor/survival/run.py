@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from .._typing import Bools, Floats, Ints
+from ..pool import one_blas_thread
 from . import exposure
 from .coverage import covered_lags
 from .likelihood import Problem, build_problem
-from .newton import Control, Fit, fit
+from .newton import Control, Fit
+from .newton import fit as fit_here
 from .real_times import Basis, Curve, covered_cells, real_steps, window_of
 from .riskset import RiskSet, build_risk_set, whole_times
+from .warm import Path
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,14 @@ def prepare(
     risk = build_risk_set(
         rows.start, rows.stop, rows.event, rows.stratum, rows.weight, ties=ties
     )
-    pick = risk.rows
-    z = np.ascontiguousarray(rows.x[pick])
-    z_size = np.abs(z).max(axis=0, initial=0)
-    if z.size:
-        z -= z.mean(axis=0)  # coefficients stay, sums lose less
+    everybody = risk.rows.size == rows.start.size
+    pick: Any = slice(None) if everybody else risk.rows
+    z = np.empty((risk.rows.size, rows.x.shape[1]))
+    z_size = np.zeros(z.shape[1])
+    for c in range(z.shape[1]):
+        column = rows.x[pick, c]
+        z_size[c] = max(column.max(), -column.min())
+        z[:, c] = column - column.mean()  # coefficients stay, sums lose less
     subject = rows.subject[pick]
     tev: Ints = np.zeros(risk.n_events, np.int32)
     origin = 0.0
@@ -121,7 +128,7 @@ def fit_grid(
     designs: Sequence[Sequence[Basis]],
     ties: str,
     control: Control,
-    fit: Callable[[Problem, Control], Fit] = fit,
+    fit: Callable[[Problem, Control], Fit] = fit_here,
     inequalities: Sequence[Floats | None] | None = None,
 ) -> GridResult:
     """Fit every design: per term its cumulated basis table, (m + 1, J).
@@ -131,13 +138,8 @@ def fit_grid(
     """
     data = prepare(rows, n_subjects, terms, designs, ties)
     risk, widest = data.risk, data.runs[data.longest]
-    fits = []
-    for k, design in enumerate(designs):
-        problem = data.problem(design)
-        limits = inequalities[k] if inequalities else None
-        if limits is not None:
-            problem = replace(problem, inequalities=limits)
-        fits.append(fit(problem, control))
+    with one_blas_thread():  # for small matrices more are slower
+        fits = _fit_all(data, designs, control, fit, inequalities)
     return GridResult(
         fits=fits,
         pairs=[data.runs[cutoffs(design)].pairs() for design in designs],
@@ -149,6 +151,27 @@ def fit_grid(
         n_events=int(np.count_nonzero(rows.event[rows.weight > 0])),
         exposed_events=_exposed_deaths(risk.death_row, risk.death_event, widest),
     )
+
+
+def _fit_all(
+    data: Data,
+    designs: Sequence[Sequence[Basis]],
+    control: Control,
+    fit: Callable[[Problem, Control], Fit],
+    inequalities: Sequence[Floats | None] | None,
+) -> list[Fit]:
+    fits: list[Fit] = []
+    path = Path(control)
+    for k, design in enumerate(designs):
+        problem = data.problem(design)
+        limits = inequalities[k] if inequalities else None
+        if limits is not None:
+            problem = replace(problem, inequalities=limits)
+        if fit is fit_here:
+            fits.append(path.fit(problem, design))
+        else:  # another engine's
+            fits.append(fit(problem, control))
+    return fits
 
 
 def _covered(data: Data, term: exposure.Records, k: int, longest: float) -> Bools:
