@@ -85,7 +85,7 @@ def differentiable():
                 yield pytest.param(first, node, leaves[0], data, id=name)
 
 
-@pytest.mark.parametrize(("first", "node", "leaf", "data"), differentiable())
+@pytest.mark.parametrize(("first", "node", "leaf", "data"), list(differentiable()))
 def test_second_derivative_against_differences_of_the_first(first, node, leaf, data):
     rng = np.random.default_rng(3)
     g = rng.normal(size=(N, node.dim))

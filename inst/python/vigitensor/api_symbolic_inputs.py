@@ -66,6 +66,8 @@ class Case:
                 code="bad_index",
                 arg="index",
             )
+        for kind in index:
+            known(kind, ("i", "j", "p"), "index")
         dtype = np.dtype(precision)
         arrays = [
             _array(values, kind, slot, dtype)

@@ -33,7 +33,7 @@ from .table import operations
 from .tree import Node
 
 RUN = 1024  # columns per run
-MOST_LINES = 1500  # a longer formula is left to the dense evaluator
+MOST_LINES = 700  # a longer formula compiles too long: dense evaluation
 _PACKAGE = "vigitensor_formulas"
 _HEAD = '''"""Generated: do not edit."""
 import math
@@ -42,6 +42,8 @@ import numpy as np
 from numba import types
 
 from {package}.kernels_scalar import (
+    at2,
+    at3,
     exp_{f} as exp,
     fast_loops,
     kernel,
@@ -50,6 +52,7 @@ from {package}.kernels_scalar import (
     minimum,
     plus,
     power,
+    put3,
     sinxratio_{f} as sinxratio,
 )
 
@@ -76,9 +79,7 @@ class _Body:
         self.shared = shared  # loads of the column, the same for all rows
         self.consts = consts
         self.rows_used: set[int] = set()
-        self.tiles_used: set[int] = set()
         self.params_used: set[int] = set()
-        self.columns_used: set[int] = set()
         self._names: dict[tuple[Node, int], str] = {}
 
     def value(self, node: Node, c: int) -> str:
@@ -100,12 +101,11 @@ class _Body:
             if index == "i":
                 self.rows_used.add(slot + c)
                 return f"x{slot + c}_{self.row}"
-            self.columns_used.add(slot + c)
-            return self.shared.setdefault(f"y{slot + c}[j]", f"v{slot + c}")
+            return self.shared.setdefault(f"at2(y, {slot + c}, j)", f"v{slot + c}")
         if node.op == "tile":
-            self.tiles_used.add(node.static[0])
-            return f"t{node.static[0]}_{self.row}[j]"
-        return self._let(self._code(node, c))
+            return self._let(f"at3(t, {node.static[0]}, i_{self.row} - i0, j - j0)")
+        code = self._code(node, c)
+        return code if code.isidentifier() else self._let(code)
 
     def _code(self, node: Node, c: int) -> str:
         op = operations()[node.op]
@@ -218,18 +218,12 @@ def source(root: Node, dtype: str, mode: str) -> str:
     text += [
         f"    for jb in range(j0, j1, {RUN}):",
         f"        je = min(jb + {RUN}, j1)",
-        "        n = je - jb",
     ]
-    text += [f"        y{k} = y[{k}, jb:je]" for k in sorted(main.columns_used)]
     text += [f"        for i in range(i0, i1, {rows}):"]
     pad = " " * 12
     for r, body in enumerate(bodies):
         text += [f"{pad}i_{r} = min(i + {r}, i1 - 1)" if r else f"{pad}i_0 = i"]
-        text += [f"{pad}x{k}_{r} = x[{k}, i_{r}]" for k in sorted(body.rows_used)]
-        text += [
-            f"{pad}t{k}_{r} = t[{k}, i_{r} - i0, jb - j0 : je - j0]"
-            for k in sorted(body.tiles_used)
-        ]
+        text += [f"{pad}x{k}_{r} = at2(x, {k}, i_{r})" for k in sorted(body.rows_used)]
     tails = []
     for r, result in enumerate(results):
         for c, name in enumerate(result):
@@ -237,9 +231,8 @@ def source(root: Node, dtype: str, mode: str) -> str:
                 text += [f"{pad}s{c}_{r} = {zero}"]
                 tails += [f"s{c}_{r} = plus(s{c}_{r}, {name})"]
             else:
-                text += [f"{pad}o{c} = out[{c}, i - i0, jb - j0 : je - j0]"]
-                tails += [f"o{c}[j] = {name}"]
-    text += [f"{pad}for j in range(n):"]
+                tails += [f"put3(out, {c}, i - i0, j - j0, {name})"]
+    text += [f"{pad}for j in range(jb, je):"]
     text += [f"{pad}    {name} = {load}" for load, name in shared.items()]
     for body in bodies:
         text += [f"{pad}    {line}" for line in body.lines]

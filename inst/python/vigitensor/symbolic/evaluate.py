@@ -9,6 +9,8 @@ row of many columns still uses all cores.
 from __future__ import annotations
 
 import functools
+import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +26,9 @@ from .tree import Node, apply, nodes_of
 Array = npt.NDArray[Any]
 Fill = Callable[[slice, slice], Array]
 
+# So few pairs are computed by NumPy before a compiler has begun. A limit set by the
+# sizes alone, so that the same call gives the same bits on any day.
+SMALL = 1 << 13
 TILE_ROWS = 64
 TILE_COLUMNS = 2048
 WIDE = 8  # sums of a number times this many components of j go through BLAS
@@ -178,6 +183,21 @@ def _run(
     return whole
 
 
+class _Scratch(threading.local):
+    """Buffers of one thread: new memory for every tile costs more than the tile."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, Array] = {}
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array with any content, valid until the next call with the name."""
+        size = math.prod(shape)
+        flat = self.buffers.get(name)
+        if flat is None or flat.size < size or flat.dtype != dtype:
+            flat = self.buffers[name] = np.empty(size, dtype)
+        return flat[:size].reshape(shape)
+
+
 class Tables:
     """Data of a lowered formula as the kernels want them."""
 
@@ -185,6 +205,10 @@ class Tables:
         self.root = root
         self.problem = problem
         self.dtype = problem.dtype
+        self.scratch = _Scratch()
+        self.small = problem.n * problem.m <= SMALL
+        if self.small:
+            return
         self.program: Program = _lowered(root)
         parts = self.program.parts
         self.x = self._table(parts["i"], "i", problem.n)
@@ -215,16 +239,19 @@ class Tables:
         return out
 
     def _products(self, rows: slice, columns: slice) -> Array:
-        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        n, m = rows.stop - rows.start, columns.stop - columns.start
         if not self.products:
-            return np.empty((0, *shape), self.dtype)
-        out = np.empty((len(self.products), *shape), self.dtype)
+            return np.empty((0, n, m), self.dtype)
+        shape = (len(self.products), n, m)
+        out = self.scratch.get("products", shape, self.dtype)
         for k, product in enumerate(self.products):
             product.fill(rows, columns, out[k])
         return out
 
     def filler(self) -> Fill:
         """A function that gives the tile of some rows and columns."""
+        if self.small:
+            return self._dense_fill
         root = self.program.root
         if root.op == "tile":
             return lambda rows, columns: self._products(rows, columns)
@@ -234,7 +261,8 @@ class Tables:
 
         def fill(rows: slice, columns: slice) -> Array:
             t = self._products(rows, columns)
-            out = np.empty((root.dim, *t.shape[1:]), self.dtype)
+            shape = (root.dim, rows.stop - rows.start, columns.stop - columns.start)
+            out = self.scratch.get("tile", shape, self.dtype)
             run(
                 self.p, self.x, self.y, t, rows.start, rows.stop,
                 columns.start, columns.stop, out,
@@ -255,8 +283,10 @@ class Tables:
 
     def summer(self, reducer: Sum) -> Callable[[tuple[slice, slice]], State]:
         """A function that sums one task."""
-        root = self.program.root
-        run = codegen.kernel(root, self.dtype.name, "sum")
+        run = None
+        if not self.small:
+            root = self.program.root
+            run = codegen.kernel(root, self.dtype.name, "sum")
         if run is None:
             return lambda task: _reduce_block(self._dense_fill, reducer, *task)
         empty = np.empty((0, 0, 0), self.dtype)

@@ -59,6 +59,49 @@ def fast_loops(typingctx):
     return types.void(), codegen
 
 
+def _address(context, builder, array_type, array, places):
+    """Pointer into a contiguous array; places are not checked."""
+    made = context.make_array(array_type)(context, builder, array)
+    where = places[0]
+    for axis, place in enumerate(places[1:], start=1):
+        size = builder.extract_value(made.shape, axis)
+        where = builder.mul(where, size, flags=("nsw",))
+        where = builder.add(where, place, flags=("nsw",))
+    return builder.gep(made.data, [where])
+
+
+@intrinsic
+def at2(typingctx, a, k, j):
+    """a[k, j] without a slice: quick to compile, and no test of signs."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load(_address(context, builder, a, args[0], args[1:]))
+
+    return a.dtype(a, i8, i8), codegen
+
+
+@intrinsic
+def at3(typingctx, a, k, i, j):
+    """a[k, i, j], likewise."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load(_address(context, builder, a, args[0], args[1:]))
+
+    return a.dtype(a, i8, i8, i8), codegen
+
+
+@intrinsic
+def put3(typingctx, a, k, i, j, value):
+    """a[k, i, j] = value, likewise."""
+
+    def codegen(context, builder, signature, args):
+        where = _address(context, builder, a, args[0], args[1:4])
+        builder.store(args[4], where)
+        return context.get_dummy_value()
+
+    return types.void(a, i8, i8, i8, a.dtype), codegen
+
+
 def _bitcast(source: Any, target: Any) -> Any:
     @intrinsic
     def cast(typingctx, x):
