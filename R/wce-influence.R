@@ -2,8 +2,8 @@
 #
 # Leaving out person i changes the coefficients by about -V U_i, U_i the sum of
 # the person's weighted score residuals and V the inverse information. All that
-# is linear in the coefficients changes with them. Source: Cain and Lange (1984),
-# Biometrics 40, 493-499.
+# is linear in the coefficients changes with them. Source: Cain and Lange
+# (1984), Biometrics 40, 493-499.
 
 #' Influence of single people on a fit
 #'

@@ -1,23 +1,21 @@
-# Figures of a fitted model. Everything drawn comes from a data frame that
-# plot() returns invisibly, so that any figure can be drawn again elsewhere.
-
-# Colours that the common kinds of colour blindness keep apart (Okabe and Ito).
-wce_colours <- c(line = "#0072B2", second = "#D55E00", third = "#009E73",
-                 fourth = "#CC79A7", fifth = "#E69F00", sixth = "#56B4E9",
-                 grey = "#8C8C8C", missing = "#EFEFEF", zero = "#4D4D4D")
+# Figures of a fitted model with base graphics. Everything drawn comes from a
+# data frame that plot() returns invisibly, so that any figure can be drawn
+# again elsewhere.
 
 #' Plot a fitted model
 #'
 #' `plot()` draws with base graphics, `autoplot()` the same with ggplot2.
 #'
 #' @param x,object A fitted model, from [wce()].
-#' @param which `"weight"`: the weight function with its pointwise band, ticks
-#'   at the interior knots, and grey where no data cover the lags. `"all"`: the
-#'   weight functions of all numbers of knots that were fitted. `"selection"`:
-#'   the information criterion by number of knots.
+#' @param which `"weight"`: the weight function with its band, ticks at the
+#'   interior knots, and grey where no data cover the lags. `"all"`: the weight
+#'   functions of all fits of the grid, the chosen one thick. `"selection"`: the
+#'   information criterion by number of knots and cutoff.
 #' @param term Which exposure term: its label or its number. `NULL`: all, one
 #'   panel each.
 #' @param level Confidence level of the band.
+#' @param band `"pointwise"`, `"simultaneous"` (see [weight_function()]), or
+#'   both: the simultaneous band is the wider, lighter one.
 #' @param xlab,ylab Axis labels; `NULL`: from the model.
 #' @param main Title, off by default.
 #' @param xlim,ylim Axis limits; `NULL`: all that is drawn.
@@ -25,8 +23,9 @@ wce_colours <- c(line = "#0072B2", second = "#D55E00", third = "#009E73",
 #' @param ... For `plot()` other arguments of [graphics::plot.default()]. Not
 #'   used by `autoplot()`.
 #' @return `plot()`: the data frame that was drawn, invisibly: the
-#'   [weight_function()], with a column `nknots` for `"all"`, or the table
-#'   `selection`. `autoplot()`: a ggplot.
+#'   [weight_function()], with columns `outer_lower` and `outer_upper` if both
+#'   bands are drawn, with columns `cutoff` and `nknots` for `"all"`; or the
+#'   table `selection`. `autoplot()`: a ggplot.
 #' @name plot.wce
 #' @examples
 #' fit <- wce(
@@ -36,6 +35,7 @@ wce_colours <- c(line = "#0072B2", second = "#D55E00", third = "#009E73",
 #'   constrained = "right", engine = "reference"
 #' )
 #' plot(fit)
+#' plot(fit, band = c("pointwise", "simultaneous"))
 #' plot(fit, which = "all")
 #' plot(fit, which = "selection")
 NULL
@@ -43,14 +43,15 @@ NULL
 #' @rdname plot.wce
 #' @export
 plot.wce <- function(x, which = c("weight", "selection", "all"), term = NULL,
-                     level = 0.95, xlab = NULL, ylab = NULL, main = NULL,
-                     xlim = NULL, ylim = NULL, col = NULL, ...) {
+                     level = 0.95, band = "pointwise", xlab = NULL, ylab = NULL,
+                     main = NULL, xlim = NULL, ylim = NULL, col = NULL, ...) {
   which <- match_which(which)
-  drawn <- plot_data(x, which, term, level)
+  drawn <- plot_data(x, which, term, level, band)
   look <- list(xlab = xlab, ylab = ylab, main = main, xlim = xlim, ylim = ylim,
                col = col %||% wce_colours[["line"]], dots = list(...))
   if (which == "selection") {
-    with_margins(1L, main, draw_selection(drawn, x$criterion, look))
+    with_margins(1L, main, draw_selection(drawn, x$criterion, look),
+                 legend = several_cutoffs(drawn))
     return(invisible(drawn))
   }
   terms <- if (is.null(term)) seq_along(x$exposures) else find_term(x, term)
@@ -65,10 +66,10 @@ plot.wce <- function(x, which = c("weight", "selection", "all"), term = NULL,
       panel$ylab <- ylab %||% "Weight: log HR per unit of dose"
     }
     if (which == "weight") {
-      draw_weight(one, x$exposures[[k]], x$unit, panel)
+      exposure <- x$exposures[[k]]
+      draw_weight(one, x$unit, panel, exposure$knots + exposure$lag_in)
     } else {
-      this <- x$selection$nknots[x$selection$selected]
-      draw_all(one, x$exposures[[k]], x$unit, this, panel)
+      draw_all(one, x, panel)
     }
   }, legend = which == "all")
   invisible(drawn)
@@ -85,70 +86,36 @@ match_which <- function(which) {
   which
 }
 
-plot_data <- function(fit, which, term, level) {
+plot_data <- function(fit, which, term, level, band = "pointwise") {
   if (which == "selection") return(fit$selection)
-  if (which == "weight") return(weight_function(fit, term, level))
-  pieces <- lapply(same_cutoff(fit$selection), function(row) {
-    one <- select_fit(fit, row)
-    cbind(nknots = fit$selection$nknots[row],
-          as.data.frame(weight_function(one, term, level)))
+  if (which == "weight") return(banded_weights(fit, term, level, band))
+  pieces <- lapply(seq_along(fit$fits), function(row) {
+    settings <- intersect(c("cutoff", "nknots"), names(fit$selection))
+    cbind(fit = fit_labels(fit$selection)[row],
+          fit$selection[row, settings, drop = FALSE],
+          as.data.frame(weight_function(select_fit(fit, row), term, level)),
+          row.names = NULL)
   })
   do.call(rbind, pieces)
 }
 
-# Sets the margins for n panels, draws, and puts everything back.
-with_margins <- function(n, main, draw, legend = FALSE) {
-  top <- if (is.null(main) && n == 1L && !legend) 1 else 2.6
-  old <- graphics::par(mar = c(4, 4.8, top, 1.2), mgp = c(2.7, 0.6, 0),
-                       tcl = -0.3, las = 1)
-  on.exit(graphics::par(old), add = TRUE)
-  if (n > 1L) {
-    shape <- graphics::par(mfrow = rev(grDevices::n2mfrow(n)))
-    on.exit(graphics::par(shape), add = TRUE)
+# The weight function of a fit or a bootstrap with one band, or with two.
+banded_weights <- function(fit, term, level, band, ...) {
+  bands <- c("pointwise", "simultaneous")
+  if (!is.character(band) || !length(band) || !all(band %in% bands)) {
+    abort_input("`band` must be \"pointwise\", \"simultaneous\" or both.",
+                arg = "band", code = "band")
   }
-  force(draw)
-}
-
-lag_label <- function(unit) {
-  unit <- unit %||% "time unit"
-  sprintf("Lag: %s since the dose", plural_unit(unit))
-}
-
-weight_label <- "Weight: log hazard ratio per unit of dose"
-
-# An empty frame with light horizontal guides and the zero line.
-draw_frame <- function(x, y, look, xlab, ylab, axis_x = TRUE) {
-  arguments <- list(
-    x = range(x), y = range(y), type = "n", xlab = look$xlab %||% xlab,
-    ylab = "", main = look$main %||% "", bty = "n", axes = FALSE,
-    xlim = look$xlim %||% range(x), ylim = look$ylim %||% range(y),
-    font.main = 1, cex.main = 1.05
-  )
-  do.call(graphics::plot, utils::modifyList(arguments, look$dots))
-  graphics::title(ylab = look$ylab %||% ylab, line = 3.6)
-}
-
-draw_axes <- function(y_guides = TRUE) {
-  usr <- graphics::par("usr")
-  if (y_guides) {
-    graphics::abline(h = graphics::axTicks(2L), col = "#E3E3E3", lwd = 0.8)
-  }
-  graphics::axis(2L, lwd = 0, lwd.ticks = 0, col.axis = "#333333")
-  usr
-}
-
-# From 1, then round numbers, as lag 0 does not exist.
-lag_ticks <- function(lags, xlim) {
-  ticks <- pretty(xlim %||% range(lags), n = 7L)
-  ticks <- ticks[ticks >= min(lags) & ticks <= max(lags)]
-  step <- if (length(ticks) > 1L) ticks[2L] - ticks[1L] else 1
-  first <- min(lags)
-  c(first, ticks[ticks - first >= 0.6 * step])
-}
-
-draw_lag_axis <- function(lags, xlim) {
-  graphics::axis(1L, at = lag_ticks(lags, xlim), col = "#8C8C8C",
-                 col.axis = "#333333")
+  inner <- weight_function(fit, term = term, level = level, band = band[1L],
+                           ...)
+  if (length(unique(band)) == 1L) return(inner)
+  both <- lapply(bands, function(one) {
+    weight_function(fit, term = term, level = level, band = one, ...)
+  })
+  inner <- both[[1L]]
+  inner$outer_lower <- both[[2L]]$lower
+  inner$outer_upper <- both[[2L]]$upper
+  inner
 }
 
 # Grey behind every run of lags without an estimate.
@@ -178,183 +145,117 @@ draw_knots <- function(knots) {
                      col = wce_colours[["zero"]])
 }
 
-# A line and its band may be interrupted by lags without an estimate.
-draw_band <- function(one, col) {
-  ok <- !is.na(one$weight)
-  run <- cumsum(c(TRUE, diff(ok) != 0))
-  for (at in split(seq_len(nrow(one)), run)) {
-    if (!ok[at[1L]]) next
-    graphics::polygon(c(one$lag[at], rev(one$lag[at])),
-                      c(one$lower[at], rev(one$upper[at])),
-                      border = NA, col = grDevices::adjustcolor(col, 0.2))
-  }
-}
-
-draw_weight <- function(one, exposure, unit, look) {
-  values <- c(0, one$lower, one$upper)
+# one: lag, weight, lower, upper, and outer_lower and outer_upper of a second
+# band. curves: replicates, lags x curves, drawn thin behind the line.
+draw_weight <- function(one, unit, look, knots = NULL, curves = NULL) {
+  values <- c(0, one$lower, one$upper, one$outer_lower, one$outer_upper,
+              if (!is.null(curves)) spread_of(curves))
   values <- values[is.finite(values)]
   if (length(values) == 1L) values <- c(-1, 1)
   draw_frame(one$lag, values, look, lag_label(unit), weight_label)
   draw_uncovered(one$lag, one$weight)
   draw_axes()
-  draw_band(one, look$col)
+  if (!is.null(curves)) {
+    graphics::matlines(one$lag, curves, lty = 1L, lwd = 0.6,
+                       col = grDevices::adjustcolor(wce_colours[["zero"]],
+                                                    0.2))
+  }
+  if (!is.null(one$outer_lower)) {
+    draw_band(one$lag, one$outer_lower, one$outer_upper, look$col, 0.13)
+  }
+  draw_band(one$lag, one$lower, one$upper, look$col)
   graphics::abline(h = 0, col = wce_colours[["zero"]], lty = 2L)
   graphics::lines(one$lag, one$weight, col = look$col, lwd = 2.5)
   if (nrow(one) == 1L) {
     graphics::points(one$lag, one$weight, col = look$col, pch = 19)
   }
-  draw_knots(exposure$knots + exposure$lag_in)
+  draw_knots(knots)
   draw_lag_axis(one$lag, look$xlim)
 }
 
-draw_all <- function(drawn, exposure, unit, this, look) {
+# Most of what the replicates do; a few go anywhere.
+spread_of <- function(curves) {
+  stats::quantile(curves, c(0.005, 0.995), na.rm = TRUE, names = FALSE)
+}
+
+# ---- the grid ----------------------------------------------------------------
+
+# What tells the fits of a grid apart.
+fit_labels <- function(selection) {
+  knots <- vapply(selection$nknots, knots_label, "")
+  if (!several_cutoffs(selection)) return(knots)
+  paste0(selection$cutoff, ", ", knots)
+}
+
+draw_all <- function(drawn, fit, look) {
   values <- c(0, drawn$weight)
   values <- values[is.finite(values)]
   if (length(values) == 1L) values <- c(-1, 1)
-  draw_frame(drawn$lag, values, look, lag_label(unit), weight_label)
-  grid <- unique(drawn$nknots)
-  one <- drawn[drawn$nknots == this, ]
+  draw_frame(drawn$lag, values, look, lag_label(fit$unit), weight_label)
+  labels <- fit_labels(fit$selection)
+  chosen <- which(fit$selection$selected)
+  one <- drawn[drawn$fit == labels[chosen], ]
   draw_uncovered(one$lag, one$weight)
   draw_axes()
   graphics::abline(h = 0, col = wce_colours[["zero"]], lty = 2L)
-  others <- setdiff(grid, this)
-  colours <- rep_len(unname(wce_colours[2:6]), length(others))
-  types <- rep_len(c(1L, 5L, 4L, 2L, 3L), length(others))
-  for (k in seq_along(others)) {
-    at <- drawn$nknots == others[k]
+  others <- setdiff(seq_along(labels), chosen)
+  colours <- rep_len(look$col, length(labels))
+  types <- rep_len(1L, length(labels))
+  colours[others] <- rep_len(unname(wce_colours[2:6]), length(others))
+  types[others] <- rep_len(c(1L, 5L, 4L, 2L, 3L), length(others))
+  widths <- ifelse(seq_along(labels) == chosen, 3, 1.6)
+  for (k in c(others, chosen)) {
+    at <- drawn$fit == labels[k]
     graphics::lines(drawn$lag[at], drawn$weight[at], col = colours[k],
-                    lwd = 1.6, lty = types[k])
+                    lwd = widths[k], lty = types[k])
   }
-  graphics::lines(one$lag, one$weight, col = look$col, lwd = 3)
   draw_lag_axis(drawn$lag, look$xlim)
-  order_shown <- order(c(this, others))
-  usr <- graphics::par("usr")
-  graphics::legend(
-    usr[1L], usr[4L], xjust = 0, yjust = 0, bty = "n", seg.len = 2.6,
-    horiz = TRUE, xpd = NA,
-    legend = vapply(c(this, others), knots_label, "")[order_shown],
-    col = c(look$col, colours)[order_shown],
-    lwd = c(3, rep(1.6, length(others)))[order_shown],
-    lty = c(1L, types)[order_shown]
-  )
+  if (length(labels) <= 6L && !several_cutoffs(fit$selection)) {
+    draw_key(labels, colours, types, widths)
+  } else {
+    graphics::legend("topright", labels, col = colours, lty = types,
+                     lwd = widths, bty = "n", cex = 0.8,
+                     title = paste0("Cutoff in ", plural_unit(fit$unit)),
+                     ncol = if (length(labels) > 8L) 2L else 1L)
+  }
 }
 
-# What tells the fits of a grid apart: numbers of knots, or cutoffs and knots.
-selection_labels <- function(selection) {
-  if (!several_cutoffs(selection)) return(selection$nknots)
-  paste(selection$cutoff, selection$nknots, sep = " / ")
-}
-
-selection_axis <- function(selection) {
-  if (several_cutoffs(selection)) "Cutoff / interior knots" else
-    "Interior knots"
-}
-
+# One line per number of knots over the cutoffs; or over the numbers of knots.
 draw_selection <- function(selection, criterion, look) {
-  labels <- selection_labels(selection)
-  key <- if (is.numeric(labels)) order(labels) else seq_along(labels)
-  value <- selection[[criterion]][key]
-  labels <- labels[key]
-  nknots <- if (is.numeric(labels)) labels else seq_along(labels)
-  shown <- is.finite(value)
-  space <- if (sum(shown) > 1L) range(value[shown]) else value[shown] + c(-1, 1)
-  draw_frame(range(nknots) + c(-0.2, 0.2), space, look,
-             selection_axis(selection),
+  layout <- selection_layout(selection, criterion)
+  value <- layout$value[is.finite(layout$value)]
+  space <- if (length(value) > 1L) range(value) else value + c(-1, 1)
+  draw_frame(range(layout$x) + c(-0.2, 0.2), space, look, layout$xlab,
              paste0(toupper(criterion), " (lower is better)"))
   draw_axes()
-  graphics::lines(nknots, value, col = wce_colours[["grey"]], lwd = 1.5)
-  graphics::points(nknots, value, pch = 21, cex = 1.5, lwd = 1.5,
-                   col = look$col,
-                   bg = ifelse(selection$selected[key], look$col, "white"))
-  graphics::axis(1L, at = nknots, labels = labels, col = wce_colours[["grey"]],
-                 col.axis = "#333333")
+  lines <- unique(layout$line)
+  colours <- if (length(lines) == 1L) look$col else curve_colours(length(lines))
+  for (k in seq_along(lines)) {
+    at <- which(layout$line == lines[k])
+    at <- at[order(layout$x[at])]
+    graphics::lines(layout$x[at], layout$value[at], lwd = 1.5,
+                    col = if (length(lines) == 1L) wce_colours[["grey"]] else
+                      colours[k])
+    graphics::points(layout$x[at], layout$value[at], pch = 21, cex = 1.5,
+                     lwd = 1.5, col = colours[k],
+                     bg = ifelse(layout$selected[at], colours[k], "white"))
+  }
+  draw_bottom_axis(at = layout$ticks, labels = layout$tick_labels)
+  if (length(lines) > 1L) draw_key(lines, colours)
 }
 
-# ---- ggplot2 -----------------------------------------------------------------
-
-#' @rdname plot.wce
-#' @exportS3Method ggplot2::autoplot
-autoplot.wce <- function(object, which = c("weight", "selection", "all"),
-                         term = NULL, level = 0.95, ...) {
-  which <- match_which(which)
-  drawn <- plot_data(object, which, term, level)
-  switch(which,
-    weight = gg_weight(drawn, object),
-    all = gg_all(drawn, object),
-    selection = gg_selection(drawn, object)
+# Positions for the criterion: data frame columns as a list.
+selection_layout <- function(selection, criterion) {
+  several <- several_cutoffs(selection)
+  along <- if (several) selection$cutoff else selection$nknots
+  places <- unique(along)
+  if (is.numeric(places)) places <- sort(places)
+  list(
+    x = match(along, places), value = selection[[criterion]],
+    selected = selection$selected,
+    line = if (several) vapply(selection$nknots, knots_label, "") else
+      rep("", nrow(selection)),
+    ticks = seq_along(places), tick_labels = places,
+    xlab = if (several) "Cutoff" else "Interior knots"
   )
-}
-
-# `.data` stands for the data that is drawn (rlang).
-gg_frame <- function(drawn, object, mapping, background = NULL) {
-  plot <- ggplot2::ggplot(drawn, mapping) +
-    background +
-    ggplot2::geom_hline(yintercept = 0, linetype = 2L,
-                        colour = wce_colours[["zero"]]) +
-    ggplot2::labs(x = lag_label(object$unit), y = weight_label) +
-    gg_theme()
-  if (is.null(drawn$term)) plot else {
-    plot + ggplot2::facet_wrap(ggplot2::vars(.data$term), scales = "free")
-  }
-}
-
-gg_theme <- function() {
-  ggplot2::theme_minimal(base_size = 13) +
-    ggplot2::theme(panel.grid.minor = ggplot2::element_blank(),
-                   panel.grid.major.x = ggplot2::element_blank(),
-                   legend.position = "top")
-}
-
-#' @importFrom rlang .data
-gg_weight <- function(drawn, object) {
-  drawn <- as.data.frame(drawn)
-  mapping <- ggplot2::aes(.data$lag, .data$weight)
-  missing <- drawn[is.na(drawn$weight), , drop = FALSE]
-  grey <- if (nrow(missing)) {
-    ggplot2::geom_rect(
-      ggplot2::aes(xmin = .data$lag - 0.5, xmax = .data$lag + 0.5,
-                   ymin = -Inf, ymax = Inf),
-      data = missing, inherit.aes = FALSE, fill = wce_colours[["missing"]]
-    )
-  }
-  gg_frame(drawn, object, mapping, grey) +
-    ggplot2::geom_ribbon(
-      ggplot2::aes(ymin = .data$lower, ymax = .data$upper), alpha = 0.2,
-      fill = wce_colours[["line"]], na.rm = TRUE
-    ) +
-    ggplot2::geom_line(colour = wce_colours[["line"]], linewidth = 1,
-                       na.rm = TRUE)
-}
-
-gg_all <- function(drawn, object) {
-  selection <- object$selection[same_cutoff(object$selection), ]
-  grid <- as.character(selection$nknots)
-  this <- selection$selected
-  drawn$nknots <- factor(drawn$nknots, levels = grid)
-  colours <- rep(wce_colours[["line"]], length(grid))
-  colours[!this] <- rep_len(unname(wce_colours[2:6]), sum(!this))
-  mapping <- ggplot2::aes(.data$lag, .data$weight, colour = .data$nknots,
-                          linewidth = .data$nknots)
-  gg_frame(drawn, object, mapping) +
-    ggplot2::geom_line(na.rm = TRUE) +
-    ggplot2::scale_colour_manual("Knots", values = colours) +
-    ggplot2::scale_linewidth_manual("Knots", values = ifelse(this, 1.3, 0.7))
-}
-
-gg_selection <- function(drawn, object) {
-  labels <- as.character(selection_labels(drawn))
-  drawn$label <- factor(labels, levels = labels)
-  drawn$criterion <- drawn[[object$criterion]]
-  ggplot2::ggplot(drawn, ggplot2::aes(.data$label, .data$criterion,
-                                      group = 1)) +
-    ggplot2::geom_line(colour = wce_colours[["grey"]]) +
-    ggplot2::geom_point(ggplot2::aes(fill = .data$selected), shape = 21,
-                        size = 3.5, colour = wce_colours[["line"]]) +
-    ggplot2::scale_fill_manual(
-      values = c("FALSE" = "white", "TRUE" = wce_colours[["line"]]),
-      guide = "none"
-    ) +
-    ggplot2::labs(x = selection_axis(drawn),
-                  y = paste0(toupper(object$criterion), " (lower is better)")) +
-    gg_theme()
 }

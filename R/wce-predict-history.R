@@ -15,7 +15,8 @@ exposure_words <- function(fit, env) {
   })
 }
 
-# newrecords as checked vectors: list(subject, start, stop, dose, drug), or NULL.
+# newrecords as checked vectors: list(subject, start, stop, dose, drug), or
+# NULL.
 new_book <- function(faults, fit, newrecords, people, newdata, env) {
   words <- exposure_words(fit, env)
   if (is.null(newrecords)) {

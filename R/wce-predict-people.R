@@ -4,7 +4,8 @@
 # at: times of linear predictors, or NULL for the end of each row; need: "rows"
 # (start, stop] or "time" only; strata: are they needed?
 # Value: list(x, offset, stratum, subject, n_subjects, names, start, stop, time,
-# kind, terms, row_names), with terms as wce_design() makes them: shifted by lag_in.
+# kind, terms, row_names), with terms as wce_design() makes them: shifted by
+# lag_in.
 new_people <- function(fit, newdata, newrecords, env, at = NULL, need = "rows",
                        strata = TRUE) {
   check_table(newdata, "newdata")

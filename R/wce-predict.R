@@ -3,8 +3,8 @@
 #' Predictions from a weighted cumulative exposure model
 #'
 #' Linear predictors, relative risks, the contributions of the terms, expected
-#' numbers of events and survival, of the people of the fit or of new ones, whose
-#' dose histories come as records (or as unit rows).
+#' numbers of events and survival, of the people of the fit or of new ones,
+#' whose dose histories come as records (or as unit rows).
 #'
 #' @section Time and doses:
 #' The effect of a dose depends on how long ago it was, so that a linear
@@ -21,18 +21,18 @@
 #'
 #' @param object A fitted model, from [wce()].
 #' @param newdata Data frame of covariates, and of times where they are needed,
-#'   by the names in the formula. `NULL`: the data of the fit, row by row. People
-#'   are told apart by the id column; without it every row is a person.
-#' @param newrecords Their doses, a data frame like `records` of [wce()]; without
-#'   the id column it holds for everybody. A table of no rows: nobody had a dose.
-#'   See [survfit.wce()].
+#'   by the names in the formula. `NULL`: the data of the fit, row by row.
+#'   People are told apart by the id column; without it every row is a person.
+#' @param newrecords Their doses, a data frame like `records` of [wce()];
+#'   without the id column it holds for everybody. A table of no rows: nobody
+#'   had a dose. See [survfit.wce()].
 #' @param type `"lp"`: the linear predictor; `"risk"`: its exponential;
-#'   `"terms"`: a matrix with the part of every term; `"expected"`: the number of
-#'   events expected in (start, stop]; `"survival"`: the probability of none.
+#'   `"terms"`: a matrix with the part of every term; `"expected"`: the number
+#'   of events expected in (start, stop]; `"survival"`: the probability of none.
 #' @param se.fit Standard errors too? That of `"risk"` is risk times that of the
 #'   linear predictor (survival has the root of the risk).
-#' @param at Time of `"lp"`, `"risk"` and `"terms"`: one, or one per row. `NULL`:
-#'   the end of each row.
+#' @param at Time of `"lp"`, `"risk"` and `"terms"`: one, or one per row.
+#'   `NULL`: the end of each row.
 #' @param reference See Reference. Expected events and survival have none.
 #' @inheritParams residuals.wce
 #' @return A vector or, for `"terms"`, a matrix with attribute `constant` (what

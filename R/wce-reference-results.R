@@ -1,6 +1,6 @@
-# What predictions and checks need of a fit, by the reference engine: written out
-# set by set. Arguments and values are those of the engine functions of the same
-# names.
+# What predictions and checks need of a fit, by the reference engine: written
+# out set by set. Arguments and values are those of the engine functions of the
+# same names.
 
 wce_baseline_reference <- function(start, stop, event, stratum, subject, offset,
                                    weight, x, n_subjects, terms, design,

@@ -1,8 +1,8 @@
 # Survival curves of people with a planned dose history.
 #
 # At the event times t_k of a stratum the hazard of somebody with covariates x_k
-# (the features of the doses among them) rises by r_k dL_k, r_k = exp(x_k'b), and
-# with H the cumulative hazard
+# (the features of the doses among them) rises by r_k dL_k, r_k = exp(x_k'b),
+# and with H the cumulative hazard
 #   var H(t) = sum r_k^2 var(dL_k) + D(t)' V D(t),
 #   D(t) = dH(t)/db = sum r_k (x_k - mean_k) dL_k.
 # Source: Therneau and Grambsch (2000), Modeling Survival Data, section 10.2.

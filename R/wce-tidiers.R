@@ -22,13 +22,13 @@
 #'   `estimate`, `std.error`, with a robust variance `robust.se`, `statistic`,
 #'   `p.value`. `glance`: a data frame of
 #'   one row: `n` (rows), `n_subjects`, `nevent`, `nknots`, `statistic.log`,
-#'   `p.value.log`, `df`, `logLik`, `AIC`, `BIC`, `nobs` (events). `augment`: the
-#'   data, row by row, with columns `.fitted`, `.se.fit` (with `se_fit`) and,
-#'   for the data of the fit, `.resid`. `tidy` of a weight function has a row per
-#'   lag (`term`, `lag`, `estimate`, `std.error`, `conf.low`, `conf.high`), of
-#'   hazard ratios one per history (`term`, `profile`, then the same, of the log
-#'   hazard ratio or `exponentiate`d), of [ph_check()] one per test (`term`,
-#'   `statistic`, `df`, `p.value`).
+#'   `p.value.log`, `df`, `logLik`, `AIC`, `BIC`, `nobs` (events). `augment`:
+#'   the data, row by row, with columns `.fitted`, `.se.fit` (with `se_fit`)
+#'   and, for the data of the fit, `.resid`. `tidy` of a weight function has a
+#'   row per lag (`term`, `lag`, `estimate`, `std.error`, `conf.low`,
+#'   `conf.high`), of hazard ratios one per history (`term`, `profile`, then the
+#'   same, of the log hazard ratio or `exponentiate`d), of [ph_check()] one per
+#'   test (`term`, `statistic`, `df`, `p.value`).
 #' @name wce-tidiers
 #' @examplesIf requireNamespace("generics", quietly = TRUE)
 #' fit <- wce(
@@ -115,6 +115,9 @@ unname_column <- function(x) {
   matrix(x, nrow(x), dimnames = list(NULL, colnames(x)))
 }
 
+# Methods of a generic that is not imported, for classes with an underscore.
+# nolint start: object_name_linter.
+
 #' @rdname wce-tidiers
 #' @exportS3Method generics::tidy
 tidy.weight_function <- function(x, ...) {
@@ -148,3 +151,5 @@ tidy.ph_check <- function(x, ...) {
   data.frame(term = rownames(table), statistic = unname(table[, "chisq"]),
              df = unname(table[, "df"]), p.value = unname(table[, "p"]))
 }
+
+# nolint end

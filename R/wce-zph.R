@@ -1,16 +1,16 @@
-# Do the coefficients, and with them the weight function, change with the time of
-# follow-up?
+# Do the coefficients, and with them the weight function, change with the time
+# of follow-up?
 #
-# With coefficients b + g(t) c, g some function of time, the score test of c = 0:
-#   U = sum of g(t) x (Schoenfeld residuals), its variance from the information
-#   [ I   I1 ]  I = sum V(t), I1 = sum g V(t), I2 = sum g^2 V(t),
+# With coefficients b + g(t) c, g some function of time, the score test of c =
+#   0: U = sum of g(t) x (Schoenfeld residuals), its variance from the
+#   information [ I   I1 ]  I = sum V(t), I1 = sum g V(t), I2 = sum g^2 V(t),
 #   [ I1  I2 ]  V(t) the variance of x at risk at t.
 # One Newton step from c = 0 also estimates how the weights change. Source:
 # Grambsch and Therneau (1994), Biometrika 81, 515-526, and the exact form in
 # Therneau and Grambsch (2000), Modeling Survival Data, section 6.2.
 #
-# Where a shape holds with equality, b moves on the face b = Z theta only, and all
-# of this is done for theta.
+# Where a shape holds with equality, b moves on the face b = Z theta only, and
+# all of this is done for theta.
 
 #' Does the weight function change with follow-up time?
 #'
@@ -256,8 +256,8 @@ print.ph_check <- function(x, digits = 3L, ...) {
   words <- c(km = "the Kaplan-Meier curve", rank = "the rank of time",
              identity = "time", log = "the logarithm of time",
              user = "the given function of time")
-  cat_wrapped("Do effects change with ", words[[x$transform]], "? Score tests, ",
-              count_of(x$n_events, "event"))
+  cat_wrapped("Do effects change with ", words[[x$transform]],
+              "? Score tests, ", count_of(x$n_events, "event"))
   stats::printCoefmat(x$table, digits = digits, signif.stars = FALSE,
                       P.values = TRUE, has.Pvalue = TRUE)
   cat("Next: plot(x), plot(x, \"weight\").\n")

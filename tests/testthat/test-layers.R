@@ -48,6 +48,7 @@ floors <- list(
   "^wce-(profile|reference|shape)" = 2L,
   "^wce-(bands|fit|grid|robust|warn)" = 3L,
   "^wce(-again)?$" = 4L,
+  "^wce-plot-bootstrap" = 6L,
   "^wce-(effects|methods|plot|print|select)" = 5L,
   "^wce-(influence|predict|residuals|survfit|tidiers|zph)" = 5L,
   "^(cox-|wce-)?bootstrap" = 6L,

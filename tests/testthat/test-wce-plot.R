@@ -60,6 +60,43 @@ test_that("plots of small and of empty models do not fail", {
   expect_silent(plot(nothing))
 })
 
+test_that("both bands, grids of cutoffs and their labels are drawn", {
+  local_device()
+  drawn <- plot(fit, band = c("pointwise", "simultaneous"))
+  expect_identical(drawn$lower, weight_function(fit)$lower)
+  expect_identical(drawn$outer_lower,
+                   weight_function(fit, band = "simultaneous")$lower)
+  expect_identical(
+    plot(weight_function(fit),
+         simultaneous = weight_function(fit, band = "simultaneous")), drawn
+  )
+  expect_error(plot(fit, band = "wide"), class = "vigitensor_error_band")
+  expect_error(plot(weight_function(fit), simultaneous = 1),
+               class = "vigitensor_error_band")
+  grid <- wce(
+    Surv(entry, exit, event) ~ age + exposure("drug_a"),
+    data = claims_people[1:150, ], id = person_id,
+    records = claims_dispensings, cutoff = c(40, 60), nknots = 0:1,
+    engine = "reference"
+  )
+  expect_identical(fit_labels(grid$selection),
+                   c("40, 0 knots", "40, 1 knot", "60, 0 knots", "60, 1 knot"))
+  drawn <- plot(grid, "all")
+  expect_identical(nrow(drawn), 200L)
+  other <- refit(grid, 1, 60)
+  expect_equal(drawn$weight[drawn$fit == "60, 1 knot"],
+               weight_function(other)$weight)
+  expect_identical(plot(grid, "selection"), grid$selection)
+  layout <- selection_layout(grid$selection, "bic")
+  expect_identical(layout$x, c(1L, 1L, 2L, 2L))
+  skip_if_not_installed("ggplot2")
+  for (which in c("weight", "all", "selection")) {
+    expect_silent(print(ggplot2::autoplot(grid, which = which)))
+  }
+  both <- ggplot2::autoplot(two, band = c("pointwise", "simultaneous"))
+  expect_silent(print(both))
+})
+
 test_that("lag axes begin at the first lag and have no crowded labels", {
   expect_equal(lag_ticks(1:90, NULL), c(1, seq(10, 90, 10)))
   expect_equal(lag_ticks(1:20, NULL), c(1, seq(4, 20, 2)))

@@ -118,7 +118,7 @@ test_that("a ratio of predictions is the hazard ratio of the histories", {
   expect_equal(sum(lp * c(1 - share, share)), 0, tolerance = 1e-12)
 })
 
-test_that("dates, real times and splines of covariates are read as in the fit", {
+test_that("dates, real times and splines are read as in the fit", {
   study <- random_study(94, rows_per_person = 1)
   people <- study$people
   records <- study$records

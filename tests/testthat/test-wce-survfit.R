@@ -1,4 +1,5 @@
-# Survival curves of planned histories against survfit.coxph on rows written out.
+# Survival curves of planned histories against survfit.coxph on rows that are
+# written out.
 
 plan_case <- function(seed, ties, engine) {
   case <- results_case(seed, ties, engine)
