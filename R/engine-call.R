@@ -122,7 +122,8 @@ housekeeping <- c("engine_report", "is_warm", "set_threads", "warm_up")
 announce_compiling <- function(fun) {
   if (fun %in% c(housekeeping, .engine$known_warm)) return(invisible())
   .engine$known_warm <- c(.engine$known_warm, fun)
-  if (!isTRUE(.engine$announced) && isFALSE(engine_invoke("is_warm", list(fun)))) {
+  if (isTRUE(.engine$announced)) return(invisible())
+  if (isFALSE(engine_invoke("is_warm", list(fun)))) {
     .engine$announced <- TRUE
     rlang::inform(
       paste("Compiling the engine's kernels once; this takes some seconds,",

@@ -1,8 +1,8 @@
 # The problem of a fitted model once more: bootstrap, residuals and predictions
 # need the data, which a fit does not hold.
 
-# fit: of wce(). data, records: NULL takes what the call of the fit names, looked
-# up in env. Value: list(rows, terms, tables = the selected fit's cumulated
+# fit: of wce(). data, records: NULL takes what the call of the fit names,
+# looked up in env. Value: list(rows, terms, tables = the selected fit's cumulated
 # bases by term, inequality = its matrix or NULL, design).
 wce_again <- function(fit, data = NULL, records = NULL, env = globalenv()) {
   call <- fit$call
