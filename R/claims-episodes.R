@@ -293,7 +293,7 @@ print.exposure_episodes <- function(x, n = 6L, ...) {
       count_of(counts$dispensings, "dispensing")
     ))
     for (line in describe_rules(attr(x, "rules"), counts)) {
-      cat_wrapped("  ", line, exdent = 4L)
+      cat_wrapped(line, indent = 2L, exdent = 4L)
     }
   }
   print.data.frame(utils::head(as.data.frame(x), n), row.names = FALSE, ...)

@@ -3,9 +3,9 @@
 # A table with its margins is a set of equations: in each row and column the
 # cells add up to the margin. A suppressed cell can be worked out when its unit
 # vector lies in the space that the equations span, that is, when every solution
-# of the homogeneous equations is zero there. Cells are added until no suppressed
-# one can be worked out, and until the suppressed cells of a line, whose sum is
-# known when the margin is, have a sum that may be known.
+# of the homogeneous equations is zero there. Cells are added until none that is
+# suppressed can be worked out; and until those of a line, whose sum is known
+# when its margin is shown, have a sum that may be known.
 
 #' Suppress small counts, and those that give them away
 #'
@@ -17,8 +17,8 @@
 #'   matrix, with totals of rows and columns.
 #' @param min_cell Smallest count that may be shown.
 #' @param also Logical, like `counts`: cells to suppress for other reasons.
-#' @return For a vector, a list of `cells` and `total`; for a matrix, of `cells`,
-#'   `rows`, `columns` and `total`; suppressed counts are `NA`.
+#' @return For a vector, a list of `cells` and `total`; for a matrix, of
+#'   `cells`, `rows`, `columns` and `total`; suppressed counts are `NA`.
 #' @export
 #' @examples
 #' suppress_small(c(120, 4, 35))
