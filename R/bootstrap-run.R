@@ -14,17 +14,14 @@ run_replicates <- function(task, times, done = NULL, keep = NULL,
   on.exit(bar$done())
   finished <- count_replicates(done)
   bar$step(finished)
-  # Every chunk prepares the data anew, so longer ones waste less: they double
-  # until that share is small.
-  pace <- list(count = 8L, seconds = 0, count_before = 0L, fixed = NULL)
+  wanted <- 8L
   most <- max(1, floor(256e6 / task$bytes))
   tryCatch(
     while (finished < times) {
-      count <- min(pace$count, most, times - finished)
+      count <- min(wanted, most, times - finished)
       began <- proc.time()[["elapsed"]]
       part <- task$run(finished + 1, count)
-      seconds <- proc.time()[["elapsed"]] - began
-      pace <- next_pace(pace, count, seconds)
+      wanted <- next_count(count, proc.time()[["elapsed"]] - began)
       done <- bind_replicates(done, part)
       finished <- finished + count
       if (!is.null(keep)) keep(done)
@@ -46,17 +43,11 @@ run_replicates <- function(task, times, done = NULL, keep = NULL,
   done
 }
 
-# Chunks grow until they take one second, and preparing the data (what a chunk
-# of no replicates would take) is a twentieth of them; never above ten seconds.
-next_pace <- function(pace, count, seconds) {
-  fixed <- pace$fixed %||% (seconds / 2)
-  if (pace$count_before > 0L && count != pace$count_before) {
-    slope <- (seconds - pace$seconds) / (count - pace$count_before)
-    fixed <- max(0, seconds - count * max(0, slope))
-  }
-  short <- seconds < 1 || seconds < 20 * fixed && seconds < 5
-  list(count = as.integer(if (short) 2 * count else count), seconds = seconds,
-       count_before = count, fixed = fixed)
+# Every chunk prepares the data anew, so chunks grow until they take five
+# seconds, ten at most: what is lost when a run is killed. An engine answers
+# Ctrl-C within a chunk.
+next_count <- function(count, seconds) {
+  as.integer(count * if (seconds < 1.25) 4L else if (seconds < 5) 2L else 1L)
 }
 
 count_replicates <- function(x) if (is.null(x)) 0 else length(x$reason)

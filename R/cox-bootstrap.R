@@ -18,23 +18,16 @@ bootstrap.cox <- function(fit, times = 1000, kind = "multinomial",
     coefficients = unname(fit$coefficients), var = fit$naive.var %||% fit$var,
     lp = linear_predictors(fit, problem$rows)
   )
-  influence <- cox_influence(start, fit, settings$engine)
-  replicates_of <- if (settings$method == "influence") {
-    function(weights) cox_by_influence(start, influence, weights)
-  } else if (settings$engine == "reference") {
-    cox_by_reference(start, settings$method)
-  } else {
-    function(weights) cox_by_engine(start, weights, settings)
-  }
-  draw <- if (settings$engine == "reference") draw_weights else {
-    function(...) engine_call("replicate_weights", ...)$weights
-  }
+  influence <- cox_influence(start, settings$engine)
   task <- list(
-    run = function(first, count) {
-      replicates_of(draw(units$n, settings$kind, settings$seed, first, count,
-                         units$stratum))
+    run = if (settings$engine == "reference") function(first, count) {
+      weights <- draw_weights(units$n, settings$kind, settings$seed, first,
+                              count, units$stratum)
+      cox_by_reference(start, weights, settings$method, influence)
+    } else function(first, count) {
+      cox_by_engine(start, units, settings, first, count)
     },
-    bytes = 24 * units$n
+    bytes = 8 * units$n
   )
   replicates <- resume_replicates(
     task, settings$times, settings$file,
@@ -106,7 +99,7 @@ cox_units <- function(problem, strata) {
 }
 
 # Influence of the units on the coefficients: units x p.
-cox_influence <- function(start, fit, engine) {
+cox_influence <- function(start, engine) {
   p <- length(start$coefficients)
   by_row <- if (engine == "reference") {
     reference_dfbeta(start)
@@ -119,63 +112,47 @@ cox_influence <- function(start, fit, engine) {
 
 # ---- replicates -------------------------------------------------------------
 
-# weights: replicates x units.
-cox_by_engine <- function(start, weights, settings) {
+cox_by_engine <- function(start, units, settings, first, count) {
   rows <- start$rows
-  # Done after the first step, whatever its size.
-  control <- if (settings$method == "one_step") {
-    list(max_iter = 1L, tol_step = 1e300)
-  } else {
-    list()
-  }
+  drawn <- list(kind = settings$kind, seed = settings$seed,
+                first = as.double(first), count = as.double(count))
+  if (!is.null(units$stratum)) drawn$stratum <- units$stratum
   coefficients <- start$coefficients
-  dropped <- is.na(coefficients)
-  x <- if (any(dropped)) rows$x[, !dropped, drop = FALSE] else rows$x
-  found <- engine_call(
-    "fit_cox_many", start = rows$start, stop = rows$stop, event = rows$event,
-    stratum = rows$stratum, offset = rows$offset, weight = rows$weight, x = x,
-    cluster = start$unit, counts = weights, ties = start$ties,
-    coefficients = coefficients[!dropped], control = control
-  )
-  beta <- matrix(NA_real_, nrow(weights), length(coefficients))
-  beta[, !dropped] <- found$coefficients
-  ok <- as.logical(found$converged)
-  loglik <- if (settings$method == "fit") found$loglik else
-    rep(NA_real_, nrow(weights))
-  tidy_replicates(beta, loglik, cox_reasons(start, weights, ok))
-}
-
-cox_reasons <- function(start, weights, ok) {
-  reason <- ifelse(ok, "ok", "failed")
-  dead <- unique(start$unit[start$rows$event == 1])
-  for (b in which(!ok)) {
-    if (!any(weights[b, dead] > 0)) reason[b] <- "no_event"
-  }
-  reason
-}
-
-cox_by_influence <- function(start, influence, weights) {
-  dead <- unique(start$unit[start$rows$event == 1])
-  drawn <- rowSums(weights[, dead, drop = FALSE]) > 0
-  moved <- (weights - 1) %*% influence
-  beta <- rep(start$coefficients, each = nrow(weights)) + moved
-  beta[!drawn, ] <- NA
-  tidy_replicates(unname(beta), rep(NA_real_, nrow(weights)),
-                  ifelse(drawn, "ok", "no_event"))
+  coefficients[is.na(coefficients)] <- 0
+  found <- do.call(engine_call, c(
+    "fit_cox_many", rows[c("start", "stop", "event", "stratum", "offset",
+                           "weight", "x")],
+    list(cluster = start$unit, ties = start$ties, coefficients = coefficients,
+         replicates = drawn, method = settings$method),
+    engine_options(settings$engine)
+  ), quote = TRUE)
+  tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))
 }
 
 # ---- the reference engine ---------------------------------------------------
 
-cox_by_reference <- function(start, method) {
-  function(weights) {
-    found <- lapply(seq_len(nrow(weights)), function(b) {
-      reference_cox_refit(start, weights[b, start$unit], method)
-    })
-    tidy_replicates(
-      do.call(rbind, lapply(found, `[[`, "coefficients")),
-      vapply(found, `[[`, 0, "loglik"), vapply(found, `[[`, "", "reason")
-    )
+# weights: replicates x units.
+cox_by_reference <- function(start, weights, method, influence) {
+  if (method == "influence") {
+    return(reference_cox_influence(start, weights, influence))
   }
+  found <- lapply(seq_len(nrow(weights)), function(b) {
+    reference_cox_refit(start, weights[b, start$unit], method)
+  })
+  tidy_replicates(
+    do.call(rbind, lapply(found, `[[`, "coefficients")),
+    vapply(found, `[[`, 0, "loglik"), vapply(found, `[[`, "", "reason")
+  )
+}
+
+reference_cox_influence <- function(start, weights, influence) {
+  dead <- unique(start$unit[start$rows$event == 1])
+  drawn <- rowSums(weights[, dead, drop = FALSE]) > 0
+  beta <- rep(start$coefficients, each = nrow(weights)) +
+    (weights - 1) %*% influence
+  beta[!drawn, ] <- NA
+  tidy_replicates(unname(beta), rep(NA_real_, nrow(weights)),
+                  ifelse(drawn, "ok", "no_event"))
 }
 
 reference_cox_refit <- function(start, w, method) {

@@ -1,11 +1,10 @@
-# Replicates one by one: a fit for every set of weights, as the reference engine
-# does it, and others where they do not fit many together.
+# Replicates of the reference engine: a fit for every set of weights, one by one.
 
 # model: rows, terms, tables, ties, control, coefficients and var of the fit,
 # inequality; weights: replicates x subjects.
-single_replicates <- function(model, weights, method, engine) {
+single_replicates <- function(model, weights, method) {
   one <- switch(method,
-    fit = function(w) single_refit(model, w, engine),
+    fit = function(w) single_refit(model, w),
     one_step = reference_stepper(model),
     influence = reference_influence(model)
   )
@@ -26,15 +25,14 @@ failed_replicate <- function(model, reason) {
        loglik = NA_real_, reason = reason)
 }
 
-single_refit <- function(model, w, engine) {
+single_refit <- function(model, w) {
   rows <- weighted_rows(model$rows, w[model$rows$subject])
   fit <- tryCatch(
     wce_fit_impl(rows, model$terms, list(model$tables), model$ties,
-                 engine, model$control %||% list(),
+                 "reference", model$control %||% list(),
                  list(model$inequality))$fits[[1L]],
-    # Where sums overflow.
-    simpleError = function(e) NULL,
-    vigitensor_error_overflow = function(e) NULL
+    # survival gives up where sums overflow.
+    simpleError = function(e) NULL
   )
   if (is.null(fit)) return(failed_replicate(model, "failed"))
   lost <- is.na(fit$coefficients) & !is.na(model$coefficients)

@@ -92,22 +92,14 @@ wce_replicator <- function(fit, problem, chosen, row, units, settings,
                 arg = "method", code = "shape")
   }
   function(first, count) {
-    if (fits_many(settings$engine, model)) {
+    if (settings$engine != "reference") {
       return(engine_replicates(model, units, settings, first, count))
     }
     weights <- draw_weights(units$n, settings$kind, settings$seed, first,
                             count, units$stratum)
     single_replicates(model, weights[, units$group, drop = FALSE],
-                      settings$method, settings$engine)
+                      settings$method)
   }
-}
-
-# Does the engine fit many replicates of this model in one call?
-fits_many <- function(engine, model) {
-  if (engine == "reference" || !load_engine()) return(FALSE)
-  known <- argument_kinds("fit_wce_many")$names
-  (engine == "cpu" || "engine" %in% known) &&
-    (is.null(model$inequality) || "inequality" %in% known)
 }
 
 engine_replicates <- function(model, units, settings, first, count) {

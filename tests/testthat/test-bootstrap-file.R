@@ -98,19 +98,22 @@ test_that("a fingerprint is of values, not of how R keeps them", {
   expect_identical(anyDuplicated(prints), 0L)
 })
 
-test_that("chunks grow while preparing the data is a large part of them", {
-  pace <- list(count = 8L, seconds = 0, count_before = 0L, fixed = NULL)
-  times <- c()
-  for (k in 1:12) {
-    seconds <- 0.5 + 0.06 * pace$count
-    times[k] <- seconds
-    pace <- next_pace(pace, pace$count, seconds)
+test_that("chunks grow until they take five seconds", {
+  # Seconds of the chunks, when preparing takes `fixed` and a replicate `each`.
+  lengths <- function(fixed, each) {
+    count <- 8L
+    vapply(1:12, function(k) {
+      seconds <- fixed + each * count
+      count <<- next_count(count, seconds) # nolint
+      seconds
+    }, 0)
   }
-  # 8, 16, 32, 64, 128: at 8.2 s it stops.
-  expect_identical(pace$count, 128L)
-  pace <- list(count = 8L, seconds = 0, count_before = 0L, fixed = NULL)
-  for (k in 1:12) pace <- next_pace(pace, pace$count, 0.2 * pace$count)
-  expect_identical(pace$count, 16L)
+  for (each in c(0.0001, 0.01, 0.06, 0.3)) for (fixed in c(0, 0.5, 2)) {
+    seconds <- lengths(fixed, each)
+    expect_true(seconds[12] >= 5 && seconds[12] < 10)
+  }
+  # What takes long from the start does not grow.
+  expect_equal(lengths(0, 2)[12], 16)
 })
 
 test_that("a bar is shown where it is asked for, and not in tests", {
