@@ -2,17 +2,20 @@
 # them. Every command sets up what it needs and is quick when that is done.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint doc bench demo bundle clean
+.PHONY: help setup test test-full check lint doc bench demo bundle clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | \
-	  awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+	  awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 setup:  ## install what the project needs (Debian 12; elsewhere: what is missing)
 	@bash tools/setup.sh system dev package engine
 
 test:  ## everything: lint, engine tests, R CMD check with and without Python
 	@bash tools/test.sh
+
+test-full:  ## the same with a thousand random designs and whole data sets
+	@bash tools/test.sh full
 
 check:  ## R CMD check with the engine
 	@bash tools/test.sh check

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # All checks of the project, or one group of them:
 #
-#   bash tools/test.sh [all | lint | engine | check | no-python]
+#   bash tools/test.sh [all | full | lint | engine | check | no-python]
+#
+# `full` is `all` with everything that takes minutes: a thousand random designs,
+# whole data sets. What these measured goes into docs/validation.md.
 #
 # Every step writes a log and its results to .cache/test/, and goes on after a
 # failure; tools/tally.py adds them up at the end, prints one line
@@ -14,13 +17,16 @@ OUT="$CACHE/test"
 PY="$DEV_VENV/bin"
 
 case "$GROUP" in
-  all | lint | engine | check | no-python) ;;
+  all | full | lint | engine | check | no-python) ;;
   *) die "no such group of tests: $GROUP" ;;
 esac
 
 # Here an engine test or a vignette that cannot run is a failure, not a skip.
 export VIGITENSOR_REQUIRE_ENGINE=true
 export VIGITENSOR_SOURCE="$ROOT" NOT_CRAN=true
+if [[ "$GROUP" == full ]]; then
+  export VIGITENSOR_FULL=true VIGITENSOR_RECORD="$OUT"
+fi
 # R CMD check asks a server for the date, and runs the vignettes' code twice,
 # unless told otherwise.
 export _R_CHECK_SYSTEM_CLOCK_=0 _R_CHECK_VIGNETTES_SKIP_RUN_MAYBE_=true
@@ -90,7 +96,7 @@ no_python_steps() {
 }
 
 bash tools/setup.sh system dev
-if [[ "$GROUP" == all || "$GROUP" == check ]]; then
+if [[ "$GROUP" == all || "$GROUP" == full || "$GROUP" == check ]]; then
   bash tools/setup.sh package engine torch
 fi
 rm -rf "$OUT"
@@ -101,14 +107,18 @@ case "$GROUP" in
   engine) engine_steps ;;
   check) build_steps && check_steps ;;
   no-python) build_steps && no_python_steps ;;
-  all)
+  all | full)
     lint_steps
     engine_steps
     build_steps
     check_steps
-    no_python_steps
+    # Without an engine there is nothing more to be full of.
+    VIGITENSOR_FULL='' VIGITENSOR_RECORD='' no_python_steps
     ;;
 esac
+if [[ "$GROUP" == full && -e "$OUT/random-cox.csv" ]]; then
+  step record-random-designs Rscript --vanilla tools/validation-figures.R "$OUT"
+fi
 
 echo
 exec "$(command -v /usr/bin/python3 || command -v python3)" tools/tally.py \

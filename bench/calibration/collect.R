@@ -1,5 +1,5 @@
 # The tables and the figure's data of the calibration study, from the files that
-# run.R left in bench/calibration/work/.
+# run.R and bootstrap.R left in bench/calibration/work/.
 #
 #   Rscript bench/calibration/collect.R [size=500,2000,10000]
 #
@@ -13,6 +13,11 @@ source(file.path("bench", "calibration", "tables.R"))
 
 read_chunks <- function(case, size) {
   files <- Sys.glob(study_file("work", case, size, "[0-9]*"))
+  do.call(c, lapply(sort(files), readRDS))
+}
+
+read_bootstraps <- function(case, size) {
+  files <- Sys.glob(study_file("work", case, size, "boot-[0-9]*"))
   do.call(c, lapply(sort(files), readRDS))
 }
 
@@ -42,7 +47,6 @@ collect_case <- function(case, size) {
       curves <- if (!is.null(limit)) {
         limit_curves(limit, bases, constraint, got$knots)
       }
-      # Bootstrap intervals will be rows of the same tables.
       key <- data.frame(case = case, size = size, constraint = constraint,
                         method = method, interval = "wald")
       tables$summary[[length(tables$summary) + 1L]] <-
@@ -59,6 +63,13 @@ collect_case <- function(case, size) {
           cbind(key, curve_rows(got, truth, curves))
       }
     }
+  }
+  boots <- read_bootstraps(case, size)
+  for (method in if (length(boots)) c("fixed_3", "bic")) {
+    key <- data.frame(case = case, size = size, constraint = "none",
+                      method = method, interval = "bootstrap")
+    row <- bootstrap_row(lapply(boots, `[[`, method), truth)
+    tables$summary[[length(tables$summary) + 1L]] <- cbind(key, row)
   }
   converged <- vapply(replicates, function(r) {
     all(vapply(r$fits, `[[`, NA, "converged"))

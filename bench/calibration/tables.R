@@ -107,6 +107,30 @@ summary_row <- function(got, truth, limit) {
   )
 }
 
+# The same from bootstrap intervals: a list with one element per data set, as
+# bootstrap.R makes them.
+bootstrap_row <- function(parts, truth) {
+  along <- function(name) {
+    vapply(parts, `[[`, numeric(length(truth)), name)
+  }
+  curve <- along("estimate")
+  totals <- vapply(parts, `[[`, numeric(3L), "total")
+  total <- sum(truth)
+  outside <- truth < along("band_lower") | truth > along("band_upper")
+  data.frame(
+    replicates = length(parts),
+    bias_curve = mean(abs(rowMeans(curve) - truth)) / mean(abs(truth)),
+    rmse_curve = sqrt(mean((curve - truth)^2)) / mean(abs(truth)),
+    se_over_sd = NA,
+    pointwise = mean(truth >= along("lower") & truth <= along("upper")),
+    simultaneous = mean(colSums(outside) == 0),
+    pointwise_limit = NA, simultaneous_limit = NA, total_truth = total,
+    total_bias = mean(totals[1L, ]) - total,
+    total_rmse = sqrt(mean((totals[1L, ] - total)^2)),
+    total_coverage = mean(totals[2L, ] <= total & total <= totals[3L, ])
+  )
+}
+
 # Errors of the log hazard ratio that a stretch of lags contributes at dose 1,
 # and the coverage of its lags.
 region_rows <- function(got, truth) {
@@ -138,7 +162,8 @@ curve_rows <- function(got, truth, limit) {
 
 # The fixed number of the published knots with the smallest error of the curve.
 add_best <- function(table) {
-  fixed <- table[table$method %in% paste0("fixed_", published_knots), ]
+  fixed <- table[table$method %in% paste0("fixed_", published_knots) &
+                   table$interval == "wald", ]
   groups <- split(fixed, fixed[c("case", "size", "constraint")], drop = TRUE)
   best <- lapply(groups, function(g) {
     row <- g[which.min(g$rmse_curve), ]
