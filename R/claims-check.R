@@ -10,35 +10,39 @@
 #' the rule; the repaired tables are then in `$tables`.
 #'
 #' @section Rules:
-#' In the order in which they are applied; those with a star can repair.
+#' In the order in which they are applied. Found only:
 #' \describe{
 #' \item{`missing_column`, `wrong_type`}{A required column is not there, or a
 #'   column has another type than the schema says.}
 #' \item{`mixed_time`, `id_type`}{Days are dates in one table and numbers in
 #'   another; ids are strings in one and numbers in another.}
-#' \item{`encoding`*}{Strings that are not UTF-8; converted from Latin-1.}
-#' \item{`blanks`*}{Blanks around ids or codes; removed.}
 #' \item{`id_precision`}{Ids that numbers do not hold: of 2^53 or more,
 #'   fractions, or strings such as `"1.2e+11"`.}
-#' \item{`missing_values`*}{A required value is missing; row dropped.}
-#' \item{`time_zone`*}{Date-times, and the rows whose day is another one in UTC;
-#'   made dates, in their own time zone.}
-#' \item{`fractional_days`*}{Days that are not whole; rounded down.}
-#' \item{`impossible_dates`*}{Before `first_day` or after `last_day`; row
-#'   dropped.}
-#' \item{`end_before_start`*}{Row dropped.}
 #' \item{`duplicate_person`}{Several rows of a person in `people` or `deaths`.}
-#' \item{`duplicates`*}{Rows equal in all columns to an earlier one; dropped.}
-#' \item{`reversals`*}{Negative quantities, and the dispensing that each one
+#' }
+#' Repaired by changing the column:
+#' \describe{
+#' \item{`encoding`}{Strings that are not UTF-8 are converted from Latin-1.}
+#' \item{`blanks`}{Blanks around ids or codes are removed.}
+#' \item{`time_zone`}{Date-times become dates, in their own time zone; the rows
+#'   are those that have another day in UTC.}
+#' \item{`fractional_days`}{Days that are not whole are rounded down.}
+#' }
+#' Repaired by dropping rows:
+#' \describe{
+#' \item{`missing_values`}{A required value is missing.}
+#' \item{`impossible_dates`}{Before `first_day` or after `last_day`.}
+#' \item{`end_before_start`}{The end comes before the start.}
+#' \item{`duplicates`}{Rows equal in all columns to an earlier one.}
+#' \item{`reversals`}{Negative quantities, and the dispensing that each one
 #'   cancels: the last one up to that day, not cancelled yet, of the same
-#'   person, drug and quantity; both dropped.}
-#' \item{`reversals_alone`*}{Negative quantities that cancel nothing; dropped.}
-#' \item{`no_supply`*}{Days or quantities of zero, negative days; row dropped.}
-#' \item{`unknown_person`*}{People who are not in `people`; row dropped.}
-#' \item{`unknown_code`*}{Drugs not in `drugs`, diagnoses not in `codes`; row
-#'   dropped.}
-#' \item{`before_birth`*, `after_death`*, `outside_coverage`*}{On days when the
-#'   person was not born, was dead, or was not covered; row dropped.}
+#'   person, drug and quantity.}
+#' \item{`reversals_alone`}{Negative quantities that cancel nothing.}
+#' \item{`no_supply`}{Days or quantities of zero, negative days.}
+#' \item{`unknown_person`}{People who are not in `people`.}
+#' \item{`unknown_code`}{Drugs not in `drugs`, diagnoses not in `codes`.}
+#' \item{`before_birth`, `after_death`, `outside_coverage`}{On days when the
+#'   person was not born, was dead, or was not covered.}
 #' }
 #'
 #' @param dispensings,people,coverage,stays,diagnoses,deaths Data frames; see

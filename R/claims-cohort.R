@@ -90,12 +90,13 @@ cohort <- function(people, coverage = NULL, dispensings = NULL,
   tables <- read_cohort_tables(faults, s, people, coverage, dispensings,
                                diagnoses, deaths, id)
   known <- list(tables$people, tables$coverage, tables$dispensings)
-  s$start <- claims_day(faults, start, "start", unlist(known, FALSE)) %||% -Inf
   if (missing(end)) {
     abort_input("`end` is missing.", i = "Give the last day of the study.",
                 arg = "end", code = "end")
   }
+  s$start <- claims_day(faults, start, "start", unlist(known, FALSE)) %||% -Inf
   s$end <- claims_day(faults, end, "end", unlist(known, FALSE)) %||% Inf
+  tables$kind <- settings_clock(faults, tables, list(start = start, end = end))
   if (is.null(coverage) && is.null(new_users) && is.infinite(s$start)) {
     abort_input("`start` is needed: nothing else says when people begin.",
                 arg = "start", code = "start")
@@ -137,6 +138,19 @@ check_cohort_settings <- function(s, dispensings, diagnoses) {
                              "time_scale")
   s$needs_birth <- any(s$age != c(0, Inf)) || s$time_scale == "age"
   s
+}
+
+# Tables without a date take their kind from the settings.
+settings_clock <- function(faults, tables, days) {
+  days <- Filter(function(day) !is.null(day) && is.finite(day), days)
+  if (!length(days)) return(tables$kind)
+  dates <- vapply(days, inherits, NA, "Date")
+  if (length(unique(dates)) > 1L) {
+    add_fault(faults, "mixed_time",
+              "`start` and `end` must both be dates, or both be numbers.",
+              "Convert one of them, as with `as.Date()`.", table = "people")
+  }
+  if (any(dates)) "date" else tables$kind
 }
 
 # Checked columns of all tables; `person` is the row of people (NA: of nobody).

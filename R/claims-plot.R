@@ -163,13 +163,11 @@ draw_sample <- function(x, n, seed, look) {
 }
 
 with_own_seed <- function(seed, code) {
-  old <- globalenv()$.Random.seed
+  place <- globalenv()
+  old <- place[[".Random.seed"]]
   on.exit({
-    if (is.null(old)) {
-      rm(list = ".Random.seed", envir = globalenv())
-    } else {
-      assign(".Random.seed", old, envir = globalenv())
-    }
+    if (is.null(old)) rm(".Random.seed", envir = place) else
+      assign(".Random.seed", old, envir = place)
   })
   set.seed(seed)
   code

@@ -31,6 +31,15 @@ test_that("a population: coverage, look-back, gaps, death, end of study", {
   expect_identical(y$entry_date, c(400, 570, 400))
 })
 
+test_that("tables without a date take the kind of the study's days", {
+  day <- as.Date("2020-01-01")
+  x <- cohort(data.frame(person_id = 1:2), start = day, end = day + 9)
+  expect_identical(x$entry_date, rep(day, 2))
+  expect_identical(x$exit, c(10, 10))
+  expect_error(cohort(data.frame(person_id = 1), start = 3, end = day),
+               class = "vigitensor_error_mixed_time")
+})
+
 test_that("new users: wash-out, study days, look-back", {
   d <- data.frame(
     person_id = c(1, 1, 2, 2, 3, 4, 5, 6, 6),
