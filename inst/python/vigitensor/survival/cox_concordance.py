@@ -4,6 +4,9 @@ Pairs are those whose order in time is known: a death against everyone at risk
 who lives on, censored at the same time included. Counts and the infinitesimal
 jackknife variance are those of survival::concordancefit with ``timewt = "n"``
 and ``reverse = TRUE`` (a higher predictor dies sooner).
+
+Times and predictors are first replaced by their places among those of the deaths:
+these alone are sorted, and what is searched fits into a processor's cache.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 from .._typing import Floats, Ints
 from ..cache import load_kernels
 from ..pool import run_slices
-from .cox_index import slices_of
+from .cox_index import CoxIndex, build_index, slices_of
 
 KERNELS = "vigitensor.survival.kernels_cox_residuals"
 _POSITIONS = 65536
@@ -42,32 +45,15 @@ def concordance(
 ) -> Concordance:
     """Compare all pairs (arrays of equal length, codes 0-based)."""
     n = stop.size
-    rank, tree_begin, tree_size = _ranks(stratum, lp)
-    by_stop = np.lexsort((rank, event, -stop, stratum))
-    by_start = np.empty(0, np.int64)
-    if start is not None:
-        by_start = np.lexsort((-start, stratum))
-    module = load_kernels(KERNELS)
-    trees = np.zeros((4, n))
-    totals, state = np.zeros(2), np.array([0, -1])
-    left, count, influence = np.zeros(n, np.int8), np.zeros(5), np.zeros((n, 3))
-    starts = np.empty(0) if start is None else start
-
-    def work(span: tuple[int, int]) -> None:
-        module.compare(
-            *span, by_stop, by_start, starts, stop, event, rank, tree_begin,
-            tree_size, weight, *trees, totals, state, left, count, influence,
-        )  # fmt: skip
-
-    # One after the other: each goes on where the last stopped.
-    run_slices(work, _cuts(stop[by_stop], stratum[by_stop]), threads=1)
-
-    def finish(span: tuple[int, int]) -> None:
-        module.finish(
-            *span, rank, tree_begin, tree_size, trees[2], trees[3], left, influence
-        )
-
-    run_slices(finish, slices_of(n))
+    count, influence = np.zeros(5), np.zeros((n, 3))
+    if np.any(event[weight > 0]):
+        index = build_index(start, stop, event, stratum, weight)
+        found = _compare(index, *(index.of_rows(v) for v in (stratum, weight, lp)))
+        count = found[0]
+        if index.rows.size:
+            influence[index.rows] = found[1]
+        else:
+            influence = found[1]
     pairs = count[:3].sum()
     with np.errstate(invalid="ignore"):
         somers = (count[0] - count[1]) / pairs
@@ -80,27 +66,91 @@ def concordance(
     )
 
 
-def _ranks(stratum: Ints, lp: Floats) -> tuple[Ints, Ints, Ints]:
-    """Rank of lp among the different values of its stratum, from 0; where the
-    stratum's trees begin and how many ranks they have, each (n,)."""
-    order = np.lexsort((lp, stratum))
-    where, values = stratum[order], lp[order]
-    new = np.ones(order.size, bool)
-    new[1:] = where[1:] != where[:-1]
-    first = np.flatnonzero(new)
-    group = np.cumsum(new) - 1
-    step = np.ones(order.size, np.int64)
-    step[1:] = values[1:] != values[:-1]
-    step[first] = 0
-    rank_sorted = np.cumsum(step)
-    rank_sorted -= rank_sorted[first][group]
-    size = np.maximum.reduceat(rank_sorted, first) + 1
-    begin = np.concatenate(([0], np.cumsum(size)[:-1]))
-    rank = np.empty(order.size, np.int32)
-    tree_begin, tree_size = np.empty((2, order.size), np.int64)
-    rank[order] = rank_sorted
-    tree_begin[order], tree_size[order] = begin[group], size[group]
-    return rank, tree_begin, tree_size
+def _compare(
+    index: CoxIndex, stratum: Ints, weight: Floats, lp: Floats
+) -> tuple[Floats, Floats]:
+    """Counts (5,) and influence (n, 3) for the rows at risk somewhere.
+
+    Times are counted in event indices: only the deaths' order matters.
+    """
+    n, deaths = index.n, index.death_row
+    stratum, weight, lp = map(np.ascontiguousarray, (stratum, weight, lp))
+    place, sizes = _places(stratum, lp, deaths, index.begin.size - 1)
+    begins = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
+    # A stratum's rows come together, the last times first.
+    turn = (index.begin[:-1] + index.begin[1:])[stratum]
+    died = np.zeros(n, np.int8)
+    died[deaths] = 1
+    order = np.argsort(2 * (turn - index.last) + died)
+    slots = np.flatnonzero(died[order])
+    order[slots] = deaths[
+        np.lexsort((place[deaths], -index.death_event, stratum[deaths]))
+    ]
+    # All in this order, so that memory is read from one end to the other.
+    stratum, weight = stratum[order], weight[order]
+    place, died = place[order], died[order]
+    stops = index.last[order].astype(np.float64)
+    by_start, starts = np.empty(0, np.int64), np.empty(0)
+    if index.out.size:
+        starts = index.out[order].astype(np.float64)
+        by_start = np.argsort((turn - index.out)[order])
+    tree_begin, tree_size = begins[stratum], sizes[stratum]
+    module = load_kernels(KERNELS)
+    trees = np.zeros((4, int(sizes.sum())))
+    totals, state = np.zeros(2), np.array([0, -1])
+    left, count, influence = np.zeros(n, np.int8), np.zeros(5), np.zeros((n, 3))
+    everybody = np.arange(n)
+
+    def work(span: tuple[int, int]) -> None:
+        module.compare(
+            *span, everybody, by_start, starts, stops, died, place, tree_begin,
+            tree_size, weight, *trees, totals, state, left, count, influence,
+        )  # fmt: skip
+
+    # One after the other: each goes on where the last stopped.
+    run_slices(work, _cuts(stops, stratum), threads=1)
+
+    def finish(span: tuple[int, int]) -> None:
+        module.finish(
+            *span, place, tree_begin, tree_size, trees[2], trees[3], left, influence
+        )
+
+    run_slices(finish, slices_of(n))
+    unsorted = np.empty_like(influence)
+    unsorted[order] = influence
+    return count, unsorted
+
+
+def _places(stratum: Ints, lp: Floats, deaths: Ints, strata: int) -> tuple[Ints, Ints]:
+    """Where each row's lp is among those of its stratum's deaths, and how many
+    places each stratum has: 2k + 1 at the k-th value (from 0), 2k just before it.
+
+    Trees over these are small, as deaths are few.
+    """
+    place = _among(np.unique(lp[deaths]), lp)
+    sizes = np.array([2 * deaths.size + 1])
+    if strata > 1:
+        step = 2 * deaths.size + 2
+        key = stratum.astype(np.int64) * step + place
+        values = np.unique(key[deaths])
+        begin = np.searchsorted(values, np.arange(strata + 1) * step)
+        place = _among(values, key) - 2 * begin[stratum]
+        sizes = 2 * np.diff(begin) + 1
+    return place.astype(np.int32), sizes.astype(np.int64)
+
+
+def _among(values: Floats | Ints, x: Floats | Ints) -> Ints:
+    """2k + 1 where x is the k-th of the sorted values, 2k where it is before it."""
+    place = np.empty(x.size, np.int64)
+
+    def work(span: tuple[int, int]) -> None:
+        here = x[slice(*span)]
+        before = np.searchsorted(values, here)
+        same = values[np.minimum(before, values.size - 1)] == here
+        place[slice(*span)] = 2 * before + same
+
+    run_slices(work, slices_of(x.size))
+    return place
 
 
 def _cuts(stop: Floats, stratum: Ints) -> list[tuple[int, int]]:
