@@ -2,7 +2,8 @@
 #
 #   Rscript bench/run.R [case ...]
 cases <- c("agreement", "drugdata", "startup", "unit-rows", "records-660k",
-           "growth", "simulate", "cox", "bootstrap", "torch")
+           "records-100k", "grid", "growth", "simulate", "cox", "bootstrap",
+           "torch")
 wanted <- commandArgs(TRUE)
 if (!length(wanted)) wanted <- cases
 unknown <- setdiff(wanted, cases)

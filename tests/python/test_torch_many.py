@@ -79,6 +79,7 @@ def test_real_valued_times():
     assert agree(cpu, found, np.sqrt(np.diag(full["var"]))) == 6
 
 
+@pytest.mark.filterwarnings("error")
 def test_dropped_columns_and_failures():
     rows, terms, tables = random_design(8, n_subjects=60, terms=1, q=2)
     rows["x"] = np.asfortranarray(np.hstack((rows["x"], rows["x"][:, :1])))
@@ -93,6 +94,7 @@ def test_dropped_columns_and_failures():
     w = np.ones((4, n))
     w[1, died] = 0  # nobody dies
     w[2, treated] = 0  # nobody has a dose
+    w.flags.writeable = False  # as what comes from R
     for given in (beta, np.nan_to_num(beta)):
         cpu, found = both(rows, terms, tables, given, weights=w)
         assert found["reason"] == ["ok", "no_event", "collinear", "ok"]

@@ -10,40 +10,12 @@ from __future__ import annotations
 
 from numba import types
 
-from ..kernels_math import (
-    F8R,
-    F8R2,
-    F8W,
-    F8W2,
-    I4R,
-    I8R,
-    add_scaled,
-    dot,
-    exp,
-    f8,
-    i8,
-    inner,
-    inner_fused,
-    kernel,
-    total_of,
-)
-from .kernels_risk import BLOCK, _add_doses, _risks, _spread_cells
+from ..kernels_math import F8R, F8R2, F8W, F8W2, I4R, I8R, exp, f8, i8, inner, kernel
+from ..kernels_vector import all8, exp8, load8, store8, sum8
+from .kernels_risk import BLOCK, _add_doses, _add_line, _set_lines, _spread_cells
 
 # Lanes carried together; fixed, so that results are the same for any chunks.
 LANES = 8
-
-
-@inner_fused
-def _add_two(out, a, x, b, y):
-    for i in range(out.size):
-        out[i] += a * x[i] + b * y[i]
-
-
-@inner_fused
-def _add_products(one, two, rho, x, y):
-    for i in range(rho.size):
-        one[i] += rho[i] * x[i]
-        two[i] += rho[i] * y[i]
 
 
 @inner
@@ -94,20 +66,6 @@ def _features(scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
         )  # fmt: skip
 
 
-@inner
-def _predict(rho, lin, lower, coef, scratch):
-    """rho = lin - lower + features @ coef."""
-    for q in range(rho.size):
-        rho[q] = lin - lower[q]
-    n8 = rho.size
-    c = 0
-    while c + 1 < coef.size:
-        _add_two(rho, coef[c], scratch[c, :n8], coef[c + 1], scratch[c + 1, :n8])
-        c += 2
-    if c < coef.size:
-        add_scaled(rho, coef[c], scratch[c, :n8])
-
-
 @kernel(
     types.void(
         i8, i8, I4R, I4R, I4R, F8R, F8R, F8R2,  # rows
@@ -138,6 +96,8 @@ def many_risks(
     n_feat = coef.shape[1]
     n_cov = z.shape[1]
     per = 1 + n_cov + n_feat
+    room = scratch.shape[1]
+    columns = sums.shape[1]
     lin = small[0]
     risk = small[1]
     weigh = small[2]
@@ -165,28 +125,30 @@ def many_risks(
                 _features(
                     scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
                 )
-                rho = scratch[n_feat, :n8]
                 for b in range(LANES):
                     if weigh[b] == 0.0:
                         continue
-                    _predict(rho, lin[b], down[b, e : e + n8], coef[b], scratch)
-                    _risks(rho, n, weigh[b])
-                    to = sums[b * per : (b + 1) * per, e : e + n8]
-                    add_scaled(to[0], 1.0, rho)
-                    for c in range(n_cov):
-                        add_scaled(to[1 + c], z[i, c], rho)
-                    c = 0
-                    while c + 1 < n_feat:
-                        _add_products(
-                            to[1 + n_cov + c], to[2 + n_cov + c], rho,
-                            scratch[c, :n8], scratch[c + 1, :n8],
-                        )  # fmt: skip
-                        c += 2
-                    if c < n_feat:
-                        one = to[1 + n_cov + c]
-                        f = scratch[c, :n8]
-                        for q in range(n8):
-                            one[q] += rho[q] * f[q]
+                    base = all8(lin[b])
+                    weight_b = all8(weigh[b])
+                    for q in range(0, n8, 8):
+                        eta = base - load8(down, b * down.shape[1] + e + q)
+                        for c in range(n_feat):
+                            f = load8(scratch, c * room + q)
+                            eta = eta + all8(coef[b, c]) * f
+                        rho = weight_b * exp8(eta)
+                        if q + 8 > n:
+                            store8(scratch, n_feat * room, rho)
+                            for k in range(n - q, 8):
+                                scratch[n_feat, k] = 0.0
+                            rho = load8(scratch, n_feat * room)
+                        to = b * per * columns + e + q
+                        _add_line(sums, to, rho)
+                        for c in range(n_cov):
+                            to += columns
+                            _add_line(sums, to, all8(z[i, c]) * rho)
+                        for c in range(n_feat):
+                            to += columns
+                            _add_line(sums, to, rho * load8(scratch, c * room + q))
     for b in range(LANES):
         if lane[b] >= 0:
             for c in range(1 + n_cov):
@@ -215,11 +177,15 @@ def many_seconds(
 
     second (p (p + 1) / 2, LANES), covariates first, is zero on entry; wt_cells
     (levels * width, LANES) as ``gather_cells`` makes them. scratch
-    (J + 3, ROOM), small (4, LANES), v (J, LANES); the rest as in ``many_risks``.
+    (2 J + 1 + J (J + 1) / 2, ROOM), small (4, LANES), v (J, LANES); the rest as in
+    ``many_risks``.
     """
     n_ptr = ptr.size // max(cut.size, 1)
     n_feat = coef.shape[1]
     n_cov = z.shape[1]
+    room = scratch.shape[1]
+    # Sums of weighted features, then of their products, a line of eight each.
+    products = scratch[n_feat + 1 :]
     lin = small[0]
     risk = small[1]
     weigh = small[2]
@@ -255,28 +221,43 @@ def many_seconds(
                 _features(
                     scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
                 )
-                rho = scratch[n_feat, :n8]
-                wf = scratch[n_feat + 1, :n8]
                 for b in range(LANES):
                     if weigh[b] == 0.0:
                         continue
-                    _predict(rho, lin[b], down[b, e : e + n8], coef[b], scratch)
-                    _risks(rho, n, weigh[b])
-                    by = wt[b, e : e + n8]
-                    for q in range(n8):
-                        rho[q] *= by[q]
-                    if n_cov > 0:
-                        u[b] += total_of(rho)
+                    base = all8(lin[b])
+                    weight_b = all8(weigh[b])
+                    total = all8(0.0)
+                    _set_lines(products, products.shape[0], 8, 0.0)
+                    for q in range(0, n8, 8):
+                        eta = base - load8(down, b * down.shape[1] + e + q)
+                        for c in range(n_feat):
+                            f = load8(scratch, c * room + q)
+                            eta = eta + all8(coef[b, c]) * f
+                        rho = weight_b * exp8(eta)
+                        if q + 8 > n:
+                            store8(scratch, n_feat * room, rho)
+                            for k in range(n - q, 8):
+                                scratch[n_feat, k] = 0.0
+                            rho = load8(scratch, n_feat * room)
+                        rho = rho * load8(wt, b * wt.shape[1] + e + q)
+                        total = total + rho
+                        at = room * n_feat
+                        for c in range(n_feat):
+                            wf = rho * load8(scratch, c * room + q)
+                            _add_line(products, c * room, wf)
+                            for d in range(c + 1):
+                                f = load8(scratch, d * room + q)
+                                _add_line(products, at, wf * f)
+                                at += room
+                    u[b] += sum8(total)
                     at = n_cov * (n_cov + 1) // 2
+                    k = n_feat
                     for c in range(n_feat):
-                        f = scratch[c, :n8]
-                        for q in range(n8):
-                            wf[q] = rho[q] * f[q]
-                        if n_cov > 0:
-                            v[c, b] += total_of(wf)
+                        v[c, b] += sum8(load8(products, c * room))
                         at += n_cov
                         for d in range(c + 1):
-                            second[at + d, b] += dot(wf, scratch[d, :n8])
+                            second[at + d, b] += sum8(load8(products, k * room))
+                            k += 1
                         at += c + 1
         at = 0
         for c in range(n_cov):

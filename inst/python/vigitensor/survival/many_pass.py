@@ -233,6 +233,7 @@ def informations(
     p, risk, q = problem, problem.risk, problem.n_cov
     n_par = p.n_par
     half = np.tril_indices(n_par)
+    n_pairs = (n_par - q) * (n_par - q + 1) // 2
     module, gather = _module(p), load_kernels(RISK).gather_cells
     blocks = _blocks(problem, replicates)
     lines: dict[int, tuple[Floats, Floats, Floats]] = {}
@@ -264,7 +265,7 @@ def informations(
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
             p.col_ptr, weights, block.lane, block.gamma, block.coef, top,
             risk.log2, risk.width, *lines[at],
-            buffers(n_par - q + 3), np.empty((4, LANES)),
+            buffers(2 * (n_par - q) + 1 + n_pairs), np.empty((4, LANES)),
             np.zeros((n_par - q, LANES)), second,
         )  # fmt: skip
         return at, second

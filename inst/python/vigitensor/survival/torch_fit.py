@@ -61,7 +61,9 @@ class TorchEngine:
 
     def put(self, x: Any) -> Any:
         """An array on the device."""
-        return load_torch().from_numpy(np.ascontiguousarray(x)).to(self.device)
+        # torch takes no array that is read-only, as R's are.
+        x = np.require(x, requirements=["C", "W"])
+        return load_torch().from_numpy(x).to(self.device)
 
     def fit(self, problem: Problem, control: Control) -> Fit:
         """Maximise the likelihood from zero."""
