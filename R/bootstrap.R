@@ -87,7 +87,7 @@
 #' b <- bootstrap(fit, times = 50, method = "one_step", seed = 1,
 #'                data = claims_people[1:100, ])
 #' b
-#' confint(b, "sexwoman")
+#' confint(b, "sex")
 #' total_effect(b)
 bootstrap <- function(fit, times = 1000, ...) UseMethod("bootstrap")
 

@@ -1,4 +1,4 @@
-# Replicates of the reference engine: a fit for every set of weights, one by one.
+# Replicates of the reference engine: a fit for every set of weights.
 
 # model: rows, terms, tables, ties, control, coefficients and var of the fit,
 # inequality; weights: replicates x subjects.

@@ -102,7 +102,7 @@ test_that("chunks grow until they take five seconds", {
   # Seconds of the chunks, when preparing takes `fixed` and a replicate `each`.
   lengths <- function(fixed, each) {
     count <- 8L
-    vapply(1:12, function(k) {
+    vapply(1:25, function(k) {
       seconds <- fixed + each * count
       count <<- next_count(count, seconds) # nolint
       seconds
@@ -110,10 +110,10 @@ test_that("chunks grow until they take five seconds", {
   }
   for (each in c(0.0001, 0.01, 0.06, 0.3)) for (fixed in c(0, 0.5, 2)) {
     seconds <- lengths(fixed, each)
-    expect_true(seconds[12] >= 5 && seconds[12] < 10)
+    expect_true(seconds[25] >= 5 && seconds[25] < 10)
   }
   # What takes long from the start does not grow.
-  expect_equal(lengths(0, 2)[12], 16)
+  expect_equal(lengths(0, 2)[25], 16)
 })
 
 test_that("a bar is shown where it is asked for, and not in tests", {
