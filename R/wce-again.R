@@ -2,8 +2,8 @@
 # need the data, which a fit does not hold.
 
 # fit: of wce(). data, records: NULL takes what the call of the fit names,
-# looked up in env. Value: list(rows, terms, tables = the selected fit's cumulated
-# bases by term, inequality = its matrix or NULL, design).
+# looked up in env. Value: list(rows, terms, tables = cumulated bases of the
+# selected fit by term, inequality = its matrix or NULL, design).
 wce_again <- function(fit, data = NULL, records = NULL, env = globalenv()) {
   call <- fit$call
   formula <- fit$formula
