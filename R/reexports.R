@@ -11,3 +11,7 @@ survival::strata
 #' @importFrom survival cluster
 #' @export
 survival::cluster
+
+#' @importFrom survival survfit
+#' @export
+survival::survfit

@@ -13,7 +13,7 @@ fit_problem <- function(fit, data, records, env) {
   problem$engine <- fit$engine
   problem$ties <- fit$ties
   problem$coefficients <- fit$coefficients
-  problem$fitted <- fit[c("loglik", "score", "var", "naive.var")]
+  problem$fitted <- fit[c("loglik", "score")]
   problem
 }
 
@@ -25,11 +25,14 @@ check_same_likelihood <- function(problem, loglik) {
   stop_other_data()
 }
 
+# score: subjects (or rows) x p, with their weights.
 check_same_score <- function(problem, score) {
-  moved <- score - problem$fitted$score
-  var <- model_variance(problem$fitted)
-  # In standard errors: far more than rounding, far less than other data make.
-  if (isTRUE(row_forms(matrix(moved, 1L), var) <= 1e-6)) return(invisible())
+  used <- !is.na(problem$coefficients)
+  moved <- abs(colSums(score) - problem$fitted$score)[used]
+  # Far more than rounding, far less than other data make.
+  if (all(moved <= 1e-6 * colSums(abs(score))[used] + 1e-9)) {
+    return(invisible())
+  }
   stop_other_data()
 }
 

@@ -86,9 +86,8 @@ problem_scores <- function(problem, weighted, by) {
   score <- matrix(found$score, ncol = length(problem$coefficients))
   martingale <- as.vector(found$martingale)
   if (weighted || by == "row" || all(rows$weight == 1)) {
-    check_same_score(problem, colSums(
-      score * if (by == "row" && !weighted) rows$weight else 1
-    ))
+    check_same_score(problem, if (weighted || by == "subject") score else
+      score * rows$weight)
   }
   if (by == "subject") {
     sums <- rowsum(rows$event * weight, rows$subject)

@@ -67,7 +67,7 @@ cumulated_steps <- function(steps, fit) {
 #'   follow-up. `n.risk` and `n.event` are those of the data of the fit.
 #' @seealso [predict.wce()], [hazard_ratio()], [autoplot.survfitwce()]
 #' @importFrom survival survfit
-#' @exportS3Method survival::survfit
+#' @export
 #' @examples
 #' people <- claims_people[1:200, ]
 #' fit <- wce(

@@ -180,3 +180,23 @@ test_that("a dropped column has no residual", {
   expect_false(anyNA(found[, -2]))
   expect_true(all(is.na(residuals(fit, "schoenfeld")[, "copy"])))
 })
+
+test_that("fits whose likelihood rises for ever have residuals", {
+  study <- random_study(88)
+  study$people$last <- as.numeric(study$people$event == 0)
+  fit <- suppressWarnings(
+    wce(Surv(entry, exit, event) ~ age + last + exposure("a"),
+        data = study$people, id = person_id, records = study$records,
+        cutoff = 12, nknots = 0, engine = engines_here()[1L]),
+    classes = "vigitensor_warning"
+  )
+  people <- study$people
+  records <- study$records
+  fit$call$data <- quote(people)
+  fit$call$records <- quote(records)
+  found <- residuals(fit)
+  expect_equal(sum(found), 0, tolerance = 1e-6)
+  expect_equal(unname(residuals(fit, by = "row")),
+               people$event - unname(predict(fit, type = "expected")),
+               tolerance = 1e-9)
+})
