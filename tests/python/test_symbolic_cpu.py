@@ -5,11 +5,12 @@ import os
 import numpy as np
 import pytest
 from symbolic_cases import M, N, all_cases, shifted
-from vigitensor.symbolic import codegen, dense, evaluate, kernels_scalar
-from vigitensor.symbolic.evaluate import Problem, Tables, reduce, tasks_of
+from vigitensor.symbolic import codegen, dense, evaluate, kernels_scalar, tables
+from vigitensor.symbolic.evaluate import reduce, tasks_of
 from vigitensor.symbolic.gradient import vjp
 from vigitensor.symbolic.lower import expand, lower
 from vigitensor.symbolic.table import operations
+from vigitensor.symbolic.tables import Problem, Tables
 from vigitensor.symbolic.tree import apply, number, rebuilt, variable
 
 GROUP = 16  # operations per compiled kernel: values and derivatives of all
@@ -18,7 +19,7 @@ GROUP = 16  # operations per compiled kernel: values and derivatives of all
 @pytest.fixture(autouse=True)
 def compile_all_sizes(monkeypatch):
     """Small problems are not compiled; here they are."""
-    monkeypatch.setattr(evaluate, "SMALL", 0)
+    monkeypatch.setattr(tables, "SMALL", 0)
 
 
 def groups(derivatives=False):
@@ -211,12 +212,13 @@ def test_many_components_of_a_logsumexp():
     np.testing.assert_allclose(found, np.log(np.exp(f).sum(1)), rtol=1e-13)
 
 
-def test_near_points_in_many_dimensions_keep_their_distance():
+@pytest.mark.parametrize("d", [50, 220])
+def test_near_points_in_many_dimensions_keep_their_distance(d):
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(80, 50)) + 100.0
-    y = x + 1e-6 * rng.normal(size=(80, 50))
+    x = rng.normal(size=(80, d)) + 100.0
+    y = x + 1e-6 * rng.normal(size=(80, d))
     problem = Problem([x, y], (), 80, 80, np.dtype(np.float64))
-    norm = apply("norm2", variable("i", 0, 50) - variable("j", 1, 50))
+    norm = apply("norm2", variable("i", 0, d) - variable("j", 1, d))
     expected = np.sqrt(((x[:, None] - y) ** 2).sum(-1))
     found = reduce(norm, problem, "min")
     np.testing.assert_allclose(found["value"][:, 0], expected.min(1), rtol=1e-12)
@@ -300,6 +302,41 @@ def test_a_long_formula_goes_to_the_dense_evaluator():
     assert (found[:, 0] == expected.argmin(1)).all()
 
 
+@pytest.mark.parametrize("d", [50, 53])
+@pytest.mark.parametrize(
+    ("make", "numpy"),
+    [
+        (lambda x, y, p: apply("sum", apply("abs", x - y)),
+         lambda x, y, p: np.abs(x - y)),
+        (lambda x, y, p: apply("sum", p * apply("square", x - y)),
+         lambda x, y, p: p * (x - y) ** 2),
+        (lambda x, y, p: apply("dot", x * p, y), lambda x, y, p: x * y * p),
+    ],
+)  # fmt: skip
+def test_long_sums_over_components(make, numpy, d):
+    rng = np.random.default_rng(5)
+    x, y, p = (rng.normal(size=s) for s in ((67, d), (2100, d), (1, d)))
+    node = make(variable("i", 0, d), variable("j", 1, d), variable("p", 2, d))
+    problem = Problem([x, y, p], (), 67, 2100, np.dtype(np.float64))
+    assert [c.kind for c in lower(expand(node)).contractions] == ["rolled"]
+    expected = numpy(x[:, None], y, p[0]).sum(-1)
+    found = Tables(expand(node), problem).filler()(slice(0, 67), slice(0, 2100))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("d", [250])
+def test_very_long_products_go_through_blas(d):
+    problem = points(70, 2100, d, 1, "float64")
+    x, y = variable("i", 0, d), variable("j", 1, d)
+    for name, kind in (("sqdist", "sqdist"), ("dot", "dot")):
+        node = expand(apply(name, x, y))
+        assert [c.kind for c in lower(node).contractions] == [kind]
+        block = dense.matrix(node, problem.data, (), 70, 2100)[:, :, 0]
+        found = reduce(node, problem, "min")
+        np.testing.assert_allclose(found["value"][:, 0], block.min(1), rtol=1e-11)
+        assert (found["index"][:, 0] == block.argmin(1)).all()
+
+
 def test_a_new_value_or_slot_compiles_nothing(monkeypatch):
     problem = points(20, 30, 3, 1, "float64")
     kernel, b = gaussian(3, 1)
@@ -327,6 +364,6 @@ def test_data_are_read_as_they_come():
     x = np.asfortranarray(rng.normal(size=(30, 3)))
     x.flags.writeable = False
     p = Problem([x, x], (), 30, 30, np.dtype(np.float64))
-    tables = Tables(apply("dot", variable("i", 0, 3), variable("j", 1, 3)), p)
-    assert np.shares_memory(tables.x, x)  # a matrix from R is not copied
+    made = Tables(apply("dot", variable("i", 0, 3), variable("j", 1, 3)), p)
+    assert np.shares_memory(made.x, x)  # a matrix from R is not copied
     assert evaluate.TILE_ROWS <= 128

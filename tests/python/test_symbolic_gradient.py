@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from vigitensor import api_symbolic as api
 from vigitensor.errors import EngineError
-from vigitensor.symbolic import evaluate
+from vigitensor.symbolic import tables
 
 N, M, D = 6, 8, 2
 INDEX = ["i", "j", "p", "j"]
@@ -46,8 +46,8 @@ def test_gradients_compiled_as_dense(name, axis, data, monkeypatch):
     width = 2 if more else 1
     g = np.linspace(-1, 2, (N if axis == "j" else M) * width).reshape(-1, width)
     found = []
-    for small in (evaluate.SMALL, 0):
-        monkeypatch.setattr(evaluate, "SMALL", small)
+    for small in (tables.SMALL, 0):
+        monkeypatch.setattr(tables, "SMALL", small)
         found.append(
             api.symbolic_gradient(SCALAR, data, INDEX, g, [0, 1, 2], name, axis, **more)
         )

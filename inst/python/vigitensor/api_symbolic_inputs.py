@@ -54,7 +54,7 @@ class Case:
         precision: str,
         size: Sequence[int] | None,
     ) -> None:
-        from .symbolic.evaluate import Problem
+        from .symbolic.tables import Problem
         from .symbolic.tree import apply
 
         known(reduction, tuple(REDUCTIONS), "reduction")

@@ -32,7 +32,8 @@ from .structure import component, needed
 from .table import operations
 from .tree import Node
 
-RUN = 1024  # columns per run
+NEAR_BYTES = 24 << 10  # columns of a run take so much of the first-level cache
+ROLL_ROWS = 4  # rows at a time when components are rolled
 MOST_LINES = 700  # a longer formula compiles too long: dense evaluation
 _PACKAGE = "vigitensor_formulas"
 _HEAD = '''"""Generated: do not edit."""
@@ -62,6 +63,7 @@ i8 = types.int64
 P = types.Array(f, 1, "C", readonly=True)
 X = types.Array(f, 2, "C", readonly=True)
 T = types.Array(f, 3, "C", readonly=True)
+I4 = (i8, i8, i8, i8)
 '''
 _TYPES = {"float32": "f4", "float64": "f8"}
 
@@ -73,13 +75,20 @@ class TooLong(Exception):
 class _Body:
     """Statements of one pair of row ``r`` and column ``j``, each value once."""
 
-    def __init__(self, row: int, shared: dict[str, str], consts: dict[float, str]):
+    def __init__(
+        self,
+        row: int,
+        shared: dict[str, str],
+        consts: dict[float, str],
+        first: str = "",
+    ) -> None:
         self.row = row
+        self.first = first  # name of the first component, where they are rolled
         self.lines: list[str] = []
         self.shared = shared  # loads of the column, the same for all rows
         self.consts = consts
-        self.rows_used: set[int] = set()
-        self.params_used: set[int] = set()
+        self.loads: dict[str, str] = {}  # of the row
+        self.params: dict[str, str] = {}
         self._names: dict[tuple[Node, int], str] = {}
 
     def value(self, node: Node, c: int) -> str:
@@ -95,17 +104,24 @@ class _Body:
             return self.const(node.static[0])
         if node.op == "var":
             index, slot = node.static
-            if index == "p":
-                self.params_used.add(slot + c)
-                return f"p{slot + c}"
-            if index == "i":
-                self.rows_used.add(slot + c)
-                return f"x{slot + c}_{self.row}"
-            return self.shared.setdefault(f"at2(y, {slot + c}, j)", f"v{slot + c}")
+            return self._leaf(index, slot, c, bool(self.first) and node.dim > 1)
         if node.op == "tile":
             return self._let(f"at3(t, {node.static[0]}, i_{self.row} - i0, j - j0)")
         code = self._code(node, c)
         return code if code.isidentifier() else self._let(code)
+
+    def _leaf(self, index: str, slot: int, c: int, rolled: bool) -> str:
+        """Name of a component of the data; it is loaded once."""
+        place = f"{slot + c} + {self.first}" if rolled else str(slot + c)
+        name = f"{slot + c}r" if rolled else str(slot + c)
+        if index == "p":
+            self.params[f"p{name}"] = f"p[{place}]"
+            return f"p{name}"
+        if index == "i":
+            name = f"x{name}_{self.row}"
+            self.loads[name] = f"at2(x, {place}, i_{self.row})"
+            return name
+        return self.shared.setdefault(f"at2(y, {place}, j)", f"v{name}")
 
     def _code(self, node: Node, c: int) -> str:
         op = operations()[node.op]
@@ -185,66 +201,101 @@ class _Names(ast.NodeTransformer):
 
 def source(root: Node, dtype: str, mode: str) -> str:
     """Text of the module with the kernel ``run`` (mode "sum" or "fill")."""
-    consts: dict[float, str] = {}
-    zero = consts.setdefault(0.0, "k0")
+    consts = {0.0: "k0"}
     shared: dict[str, str] = {}
     # Two rows at a time share the loads of columns and fill the pipelines.
     rows = 2 if mode == "sum" and root.dim <= 4 else 1
     bodies = [_Body(r, shared, consts) for r in range(rows)]
     results = [[body.value(root, c) for c in range(root.dim)] for body in bodies]
-    main = bodies[0]
-    text = [_HEAD.format(package=__package__, f=_TYPES[dtype], float=dtype)]
-    text += [f"{name} = np.{dtype}({value!r})" for value, name in consts.items()]
-    # repr of an infinity or NaN is not a literal.
-    text = [
-        line.replace("(inf)", "(np.inf)")
-        .replace("(nan)", "(np.nan)")
-        .replace("(-inf)", "(-np.inf)")
-        for line in text
-    ]
-    out = (
-        "types.Array(types.float64, 2, 'C')"
-        if mode == "sum"
-        else ("types.Array(f, 3, 'C')")
-    )
-    text += [
-        "",
-        "",
-        f"@kernel(types.void(P, X, X, T, i8, i8, i8, i8, {out}))",
-        "def run(p, x, y, t, i0, i1, j0, j1, out):",
-        "    fast_loops()",
-    ]
-    text += [f"    p{k} = p[{k}]" for k in sorted(main.params_used)]
-    text += [
-        f"    for jb in range(j0, j1, {RUN}):",
-        f"        je = min(jb + {RUN}, j1)",
-    ]
-    text += [f"        for i in range(i0, i1, {rows}):"]
-    pad = " " * 12
-    for r, body in enumerate(bodies):
-        text += [f"{pad}i_{r} = min(i + {r}, i1 - 1)" if r else f"{pad}i_0 = i"]
-        text += [f"{pad}x{k}_{r} = at2(x, {k}, i_{r})" for k in sorted(body.rows_used)]
-    tails = []
-    for r, result in enumerate(results):
-        for c, name in enumerate(result):
+    before, after, tails = [], [], []
+    for r, names in enumerate(results):
+        after += [f"if i + {r} < i1:" if r else "if True:"] if mode == "sum" else []
+        for c, name in enumerate(names):
             if mode == "sum":
-                text += [f"{pad}s{c}_{r} = {zero}"]
+                before += [f"s{c}_{r} = k0"]
                 tails += [f"s{c}_{r} = plus(s{c}_{r}, {name})"]
+                after += [f"    out[{c}, i_{r} - i0] += s{c}_{r}"]
             else:
                 tails += [f"put3(out, {c}, i - i0, j - j0, {name})"]
-    text += [f"{pad}for j in range(jb, je):"]
-    text += [f"{pad}    {name} = {load}" for load, name in shared.items()]
+    out = ("types.float64, 2", "f, 3")[mode == "fill"]
+    return "\n".join(
+        [
+            *_head(dtype, consts),
+            f'@kernel(types.void(P, X, X, T, *I4, types.Array({out}, "C")))',
+            "def run(p, x, y, t, i0, i1, j0, j1, out):",
+            "    fast_loops()",
+            *_indent(1, [f"{k} = {v}" for k, v in bodies[0].params.items()]),
+            *_indent(1, _loop(bodies, shared, before, tails, after, dtype)),
+            "",
+        ]
+    )
+
+
+def rolled_source(root: Node, dtype: str, size: int) -> str:
+    """Text of a kernel that adds ``size`` components, from ``d0`` on, to a tile."""
+    consts = {0.0: "k0"}
+    shared: dict[str, str] = {}
+    bodies = [_Body(r, shared, consts, "d0") for r in range(ROLL_ROWS)]
+    tails = []
+    for r, body in enumerate(bodies):
+        place = f"0, i_{r} - i0, j - j0"
+        total = f"at3(out, {place})"
+        for c in range(size):
+            total = body._let(f"{total} + {body.value(root, c)}")
+        tails += [f"put3(out, {place}, {total})"]
+    return "\n".join(
+        [
+            *_head(dtype, consts),
+            '@kernel(types.void(P, X, X, i8, *I4, types.Array(f, 3, "C")))',
+            "def run(p, x, y, d0, i0, i1, j0, j1, out):",
+            "    fast_loops()",
+            *_indent(1, [f"{k} = {v}" for k, v in bodies[0].params.items()]),
+            *_indent(1, _loop(bodies, shared, [], tails, [], dtype)),
+            "",
+        ]
+    )
+
+
+def _head(dtype: str, consts: dict[float, str]) -> list[str]:
+    """Imports, and the numbers of the formula in the precision of the data."""
+    text = [_HEAD.format(package=__package__, f=_TYPES[dtype], float=dtype)]
+    for value, name in consts.items():
+        text += [f'{name} = np.{dtype}("{value!r}")']
+    return [*text, "", ""]
+
+
+def _loop(
+    bodies: list[_Body],
+    shared: dict[str, str],
+    before: list[str],
+    tails: list[str],
+    after: list[str],
+    dtype: str,
+) -> list[str]:
+    """Runs of columns; rows, some at a time; and the loop over columns."""
+    inner = [f"{name} = {load}" for load, name in shared.items()]
     for body in bodies:
-        text += [f"{pad}    {line}" for line in body.lines]
-    text += [f"{pad}    {line}" for line in tails]
-    if mode == "sum":
-        for r, result in enumerate(results):
-            guard = f"if i + {r} < i1:" if r else "if True:"
-            text += [f"{pad}{guard}"]
-            text += [
-                f"{pad}    out[{c}, i_{r} - i0] += s{c}_{r}" for c in range(len(result))
-            ]
-    return "\n".join(text) + "\n"
+        inner += body.lines
+    loads = []
+    for r, body in enumerate(bodies):
+        # The last rows come twice rather than one at a time.
+        loads += [f"i_{r} = min(i + {r}, i1 - 1)"]
+        loads += [f"{name} = {load}" for name, load in body.loads.items()]
+    width = max(1, len(shared)) * (4 if dtype == "float32" else 8)
+    run = min(1024, max(128, NEAR_BYTES // width // 128 * 128))
+    return [
+        f"for jb in range(j0, j1, {run}):",
+        f"    je = min(jb + {run}, j1)",
+        f"    for i in range(i0, i1, {len(bodies)}):",
+        *_indent(2, loads + before),
+        "        for j in range(jb, je):",
+        *_indent(3, inner + tails),
+        *_indent(2, after),
+    ]
+
+
+def _indent(depth: int, lines: list[str]) -> list[str]:
+    return ["    " * depth + line for line in lines]
 
 
 @functools.lru_cache(maxsize=512)
@@ -267,6 +318,12 @@ def kernel(root: Node, dtype: str, mode: str) -> Callable[..., None] | None:
     except TooLong:
         return None
     return load(text)
+
+
+@functools.lru_cache(maxsize=512)
+def rolled_kernel(root: Node, dtype: str, size: int) -> Callable[..., None]:
+    """The kernel of some components of a long sum."""
+    return load(rolled_source(root, dtype, size))
 
 
 @functools.lru_cache(maxsize=1)

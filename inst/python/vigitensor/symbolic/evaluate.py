@@ -8,42 +8,23 @@ row of many columns still uses all cores.
 
 from __future__ import annotations
 
-import functools
-import math
-import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from .. import cache, pool
-from . import codegen, dense
-from .lower import PAIR, Program, expand, lower, swapped, table_rows
+from .. import pool
+from . import dense
+from .lower import PAIR, expand, swapped
 from .states import REDUCTIONS, Reduction, Shape, State, Sum
-from .tree import Node, apply, nodes_of
+from .tables import Fill, Problem, Tables
+from .tree import Node, apply
 
 Array = npt.NDArray[Any]
-Fill = Callable[[slice, slice], Array]
 
-# So few pairs are computed by NumPy before a compiler has begun. A limit set by the
-# sizes alone, so that the same call gives the same bits on any day.
-SMALL = 1 << 13
 TILE_ROWS = 64
 TILE_COLUMNS = 2048
 WIDE = 8  # sums of a number times this many components of j go through BLAS
-# What is left of |x|^2 + |y|^2 below which a distance is computed anew.
-_NEAR = {"float32": 0.05, "float64": 1e-3}
-
-
-class Problem(NamedTuple):
-    """Data of one reduction; rows are i, columns j."""
-
-    data: Sequence[Array]  # per slot (n, dim), (m, dim) or (dim,)
-    numbers: Sequence[float]
-    n: int
-    m: int
-    dtype: np.dtype[Any]
 
 
 def reduce(
@@ -106,7 +87,20 @@ def _sum(formula: Node, problem: Problem, reducer: Sum, threads: int | None) -> 
             ):
                 return _wide_sum(rest, factor, problem, reducer, threads)
     tables = Tables(formula, problem)
-    work = tables.summer(reducer)
+    add = tables.summer()
+    fill = tables.filler() if add is None else None
+
+    def work(task: tuple[slice, slice]) -> State:
+        if add is None:
+            assert fill is not None
+            return _reduce_block(fill, reducer, *task)
+        if not tables.first:
+            return (add(*task),)
+        state = reducer.start(task[0].stop - task[0].start)
+        for part, rows, columns in _tiles(*task):
+            state[0][part] += add(rows, columns)
+        return state
+
     return _run(work, reducer, problem, threads)[0]
 
 
@@ -181,170 +175,3 @@ def _run(
 
     pool.run_slices(work, tasks, put, threads=threads)
     return whole
-
-
-class _Scratch(threading.local):
-    """Buffers of one thread: new memory for every tile costs more than the tile."""
-
-    def __init__(self) -> None:
-        self.buffers: dict[str, Array] = {}
-
-    def get(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """An array with any content, valid until the next call with the name."""
-        size = math.prod(shape)
-        flat = self.buffers.get(name)
-        if flat is None or flat.size < size or flat.dtype != dtype:
-            flat = self.buffers[name] = np.empty(size, dtype)
-        return flat[:size].reshape(shape)
-
-
-class Tables:
-    """Data of a lowered formula as the kernels want them."""
-
-    def __init__(self, root: Node, problem: Problem) -> None:
-        self.root = root
-        self.problem = problem
-        self.dtype = problem.dtype
-        self.scratch = _Scratch()
-        self.small = problem.n * problem.m <= SMALL
-        if self.small:
-            return
-        self.program: Program = _lowered(root)
-        parts = self.program.parts
-        self.x = self._table(parts["i"], "i", problem.n)
-        self.y = self._table(parts["j"], "j", problem.m)
-        self.p = self._table(parts["p"], "p", 1).reshape(-1)
-        self.products = [
-            _Products(c.kind, self._part(c.left, 0), self._part(c.right, 1))
-            for c in self.program.contractions
-        ]
-
-    def _part(self, node: Node, axis: int) -> Array:
-        """Values of a part of i (0) or of j (1), (n, dim)."""
-        if node.op == "var":
-            return self.problem.data[node.static[1]]
-        value = dense.values(node, self.problem.data, self.problem.numbers)
-        return value.reshape(value.shape[axis], node.dim)
-
-    def _table(self, parts: Sequence[Node], index: str, n: int) -> Array:
-        if len(parts) == 1 and parts[0].op == "var" and index != "p":
-            # A matrix from R is this table already, without a copy.
-            return np.ascontiguousarray(self.problem.data[parts[0].static[1]].T)
-        out = np.empty((table_rows(parts), n), self.dtype)
-        row = 0
-        for part in parts:
-            values = dense.values(part, self.problem.data, self.problem.numbers)
-            out[row : row + part.dim] = values.reshape(-1, part.dim).T
-            row += part.dim
-        return out
-
-    def _products(self, rows: slice, columns: slice) -> Array:
-        n, m = rows.stop - rows.start, columns.stop - columns.start
-        if not self.products:
-            return np.empty((0, n, m), self.dtype)
-        shape = (len(self.products), n, m)
-        out = self.scratch.get("products", shape, self.dtype)
-        for k, product in enumerate(self.products):
-            product.fill(rows, columns, out[k])
-        return out
-
-    def filler(self) -> Fill:
-        """A function that gives the tile of some rows and columns."""
-        if self.small:
-            return self._dense_fill
-        root = self.program.root
-        if root.op == "tile":
-            return lambda rows, columns: self._products(rows, columns)
-        run = codegen.kernel(root, self.dtype.name, "fill")
-        if run is None:
-            return self._dense_fill
-
-        def fill(rows: slice, columns: slice) -> Array:
-            t = self._products(rows, columns)
-            shape = (root.dim, rows.stop - rows.start, columns.stop - columns.start)
-            out = self.scratch.get("tile", shape, self.dtype)
-            run(
-                self.p, self.x, self.y, t, rows.start, rows.stop,
-                columns.start, columns.stop, out,
-            )  # fmt: skip
-            return out
-
-        return fill
-
-    def _dense_fill(self, rows: slice, columns: slice) -> Array:
-        p = self.problem
-        n, m = rows.stop - rows.start, columns.stop - columns.start
-        out = np.empty((self.root.dim, n, m), self.dtype)
-        for part in dense.row_chunks(n, m, _widest(self.root), 1 << 20):
-            where = slice(rows.start + part.start, rows.start + part.stop)
-            value = dense.values(self.root, p.data, p.numbers, where, columns)
-            out[:, part] = np.moveaxis(value, 2, 0)
-        return out
-
-    def summer(self, reducer: Sum) -> Callable[[tuple[slice, slice]], State]:
-        """A function that sums one task."""
-        run = None
-        if not self.small:
-            root = self.program.root
-            run = codegen.kernel(root, self.dtype.name, "sum")
-        if run is None:
-            return lambda task: _reduce_block(self._dense_fill, reducer, *task)
-        empty = np.empty((0, 0, 0), self.dtype)
-
-        def work(task: tuple[slice, slice]) -> State:
-            rows, columns = task
-            total = np.zeros((root.dim, rows.stop - rows.start))
-            if not self.products:
-                run(
-                    self.p, self.x, self.y, empty, rows.start, rows.stop,
-                    columns.start, columns.stop, total,
-                )  # fmt: skip
-                return (total.T,)
-            for part, sub, where in _tiles(rows, columns):
-                t = self._products(sub, where)
-                some = np.zeros((root.dim, sub.stop - sub.start))
-                run(
-                    self.p, self.x, self.y, t, sub.start, sub.stop,
-                    where.start, where.stop, some,
-                )  # fmt: skip
-                total[:, part] += some
-            return (total.T,)
-
-        return work
-
-
-class _Products:
-    """Squared distances or inner products of many components, tile by tile."""
-
-    def __init__(self, kind: str, left: Array, right: Array) -> None:
-        self.kind = kind
-        self.left = np.ascontiguousarray(left)
-        self.right = np.ascontiguousarray(right)
-        if kind == "sqdist":
-            # Near the middle of the data, less is lost to cancellation.
-            middle = self.right.mean(axis=0) if len(self.right) else 0
-            self.x = self.left - middle
-            self.y = self.right - middle
-            self.x2 = np.einsum("ij,ij->i", self.x, self.x)
-            self.y2 = np.einsum("ij,ij->i", self.y, self.y)
-            self.near = self.x.dtype.type(_NEAR[self.x.dtype.name])
-            kernels = cache.load_kernels(f"{__package__}.kernels_tiles")
-            self.finish = kernels.finish_distances
-
-    def fill(self, rows: slice, columns: slice, out: Array) -> None:
-        """Write the tile of these rows and columns."""
-        if self.kind == "dot":
-            np.matmul(self.left[rows], self.right[columns].T, out=out)
-            return
-        np.matmul(self.x[rows], self.y[columns].T, out=out)
-        self.finish(
-            out, self.left[rows], self.right[columns], self.x2[rows],
-            self.y2[columns], self.near,
-        )  # fmt: skip
-
-
-def _widest(root: Node) -> int:
-    return max(node.dim for node in nodes_of(root))
-
-
-_lowered = functools.lru_cache(maxsize=256)(lower)

@@ -19,10 +19,11 @@ import numpy.typing as npt
 
 from ..errors import EngineError
 from . import dense
-from .evaluate import Problem, reduce
+from .evaluate import reduce
 from .language import derivatives
 from .lower import expand, swapped
 from .table import operations
+from .tables import Problem
 from .tree import LEAVES, Node, apply, nodes_of, variable
 
 Array = npt.NDArray[Any]

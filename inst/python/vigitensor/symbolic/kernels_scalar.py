@@ -40,7 +40,6 @@ def kernel(signature: Any) -> Any:
 _inner = njit(fastmath={"contract"}, **_COMMON)
 _inner_exact = njit(**_COMMON)
 _inner_sum = njit(fastmath={"reassoc", "contract", "nsz"}, **_COMMON)
-_inner_order = njit(fastmath={"nnan", "nsz"}, **_COMMON)
 
 
 @intrinsic
@@ -225,10 +224,17 @@ def plus(a, b):
     return a + b
 
 
-@_inner_order
-def smaller(a, b):
+@intrinsic
+def smaller(typingctx, a, b):
     """The smaller of two numbers that are not NaN; folds vectorise."""
-    return a if a < b else b
+
+    def codegen(context, builder, signature, args):
+        # The choice has to carry the flags too, or LLVM takes numbers one by one.
+        flags = ("nnan", "nsz")
+        less = builder.fcmp_ordered("<", *args, flags=flags)
+        return builder.select(less, *args, flags=flags)
+
+    return a(a, a), codegen
 
 
 @_inner_exact

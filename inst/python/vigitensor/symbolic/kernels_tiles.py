@@ -85,12 +85,12 @@ def keep_smallest(tile, first, best, place):
                 continue
             f = tile[c, i]
             low = f[0]
-            doubt = f[0] * 0
+            doubt = f[0]
             for j in range(f.size):
                 low = smaller(f[j], low)
-                doubt = plus(doubt, f[j] * 0)
+                doubt = plus(doubt, f[j])
             j = f.size
-            if doubt != doubt:  # a NaN, or an infinity
+            if doubt != doubt:  # a NaN, or infinities of both signs
                 j = 0
                 while j < f.size and f[j] == f[j]:
                     j += 1
@@ -127,10 +127,10 @@ def keep_k_smallest(tile, first, best, place):
             open_places = p[k - 1] < 0
             if not open_places:
                 low = g[0]
-                doubt = g[0] * 0
+                doubt = g[0]
                 for j in range(g.size):
                     low = smaller(g[j], low)
-                    doubt = plus(doubt, g[j] * 0)
+                    doubt = plus(doubt, g[j])
                 # A NaN makes `low` unsure, so it must not close the chunk.
                 if low >= b[k - 1] and doubt == doubt:
                     continue

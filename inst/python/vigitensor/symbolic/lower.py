@@ -3,7 +3,8 @@
 1. Composites are written out; a / b with b free of i or of j becomes a * (1 / b).
 2. Parts that depend on i alone, on j alone or on neither are taken out: NumPy
    computes them once, and they become leaves.
-3. Long contractions |x - y|^2 and x . y become tiles that BLAS fills.
+3. Long sums over components, such as |x - y|^2, become tiles that are filled first:
+   by a kernel some components at a time, or (very long |x - y|^2 and x . y) by BLAS.
 
 What remains is a small tree on rows of three tables: x (i), y (j) and p.
 """
@@ -11,21 +12,22 @@ What remains is a small tree on rows of three tables: x (i), y (j) and p.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .language import expanded
 from .table import operations
 from .tree import LEAVES, Node, apply, nodes_of, rebuilt, variable
 
 PAIR = 3  # depends on both i and j
-BLAS_DIM = 24  # contractions of this many components or more go to BLAS
+ROLL_DIM = 24  # sums over this many components get a tile of their own
+BLAS_DIM = 200  # ... and over this many go to BLAS, if it can
 
 
 class Contraction(NamedTuple):
-    """A tile computed by BLAS: "sqdist" or "dot" of two hoisted parts."""
+    """A tile: "sqdist" or "dot" by BLAS, or the sum of the components of a tree."""
 
-    kind: str
-    left: Node  # of i
+    kind: str  # "sqdist", "dot", "rolled"
+    left: Node  # of i; of a rolled sum, the tree
     right: Node  # of j
 
 
@@ -76,7 +78,15 @@ def lower(root: Node) -> Program:
         if found is not None:
             tiles[node] = _tile(len(contractions))
             contractions.append(found)
-    tree = rebuilt(tree, tiles)
+    return _hoist(rebuilt(tree, tiles), tuple(contractions))
+
+
+def lower_inner(root: Node) -> Program:
+    """Lower the tree whose components are summed by a rolled contraction."""
+    return _hoist(root, ())
+
+
+def _hoist(tree: Node, contractions: tuple[Contraction, ...]) -> Program:
     parts: dict[str, list[Node]] = {"i": [], "j": [], "p": []}
     size = dict.fromkeys(parts, 0)
     leaves: dict[Node, Node] = {}
@@ -89,7 +99,7 @@ def lower(root: Node) -> Program:
     return Program(
         _exchanged(tree, leaves),
         {index: tuple(nodes) for index, nodes in parts.items()},
-        tuple(contractions),
+        contractions,
     )
 
 
@@ -118,10 +128,27 @@ def _without_quotients(root: Node) -> Node:
 
 
 def _contraction(node: Node) -> Contraction | None:
-    """Is it a long sum over products or squared differences of i and j?"""
-    if node.op != "sum" or node.args[0].dim < BLAS_DIM:
+    """Is it a long sum over components of pairs?"""
+    if node.op != "sum" or node.reach != PAIR or node.args[0].dim < ROLL_DIM:
         return None
     inner = node.args[0]
+    product = _product(inner) if inner.dim >= BLAS_DIM else None
+    if product is not None:
+        return product
+    table = operations()
+    for part in nodes_of(inner):
+        rolls = part.reach != PAIR or (
+            part.dim == inner.dim
+            and part.op in table
+            and table[part.op].kind == "elementwise"
+        )
+        if not rolls:
+            return None
+    return Contraction("rolled", inner, inner)
+
+
+def _product(inner: Node) -> Contraction | None:
+    """Is it (x - y)^2 or x y, with x of i and y of j?"""
     kind = "dot"
     if inner.op == "square" and inner.args[0].op == "sub":
         inner, kind = inner.args[0], "sqdist"
@@ -171,23 +198,3 @@ def _exchanged(root: Node, leaves: dict[Node, Node]) -> Node:
 def table_rows(parts: Sequence[Node]) -> int:
     """Rows of a table that holds these parts."""
     return sum(part.dim for part in parts)
-
-
-def slots_of(root: Node) -> set[tuple[str, int]]:
-    """Index and slot of all data in a tree."""
-    out: set[tuple[str, int]] = set()
-    for node in nodes_of(root):
-        if node.op == "var":
-            index, slot = node.static
-            out.add((index, slot))
-    return out
-
-
-def as_key(root: Node) -> tuple[Any, ...]:
-    """A hashable picture of a tree, equal for equal formulas."""
-    place: dict[Node, int] = {}
-    lines = []
-    for k, node in enumerate(nodes_of(root)):
-        place[node] = k
-        lines.append((node.op, node.static, node.dim, *(place[a] for a in node.args)))
-    return tuple(lines)

@@ -1,0 +1,245 @@
+"""Data of a lowered formula as the kernels want them, and tiles made of them."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import cache
+from . import codegen, dense
+from .lower import Contraction, Program, lower, lower_inner, table_rows
+from .tree import Node, nodes_of
+
+Array = npt.NDArray[Any]
+Fill = Callable[[slice, slice], Array]
+
+# So few pairs are computed by NumPy before a compiler has begun. A limit set by the
+# sizes alone, so that the same call gives the same bits on any day.
+SMALL = 1 << 13
+# What is left of |x|^2 + |y|^2 below which a distance is computed anew.
+_NEAR = {"float32": 0.05, "float64": 1e-3}
+
+
+class Problem(NamedTuple):
+    """Data of one reduction; rows are i, columns j."""
+
+    data: Sequence[Array]  # per slot (n, dim), (m, dim) or (dim,)
+    numbers: Sequence[float]
+    n: int
+    m: int
+    dtype: np.dtype[Any]
+
+
+class _Scratch(threading.local):
+    """Buffers of one thread: new memory for every tile costs more than the tile."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, Array] = {}
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array with any content, valid until the next call with the name."""
+        size = math.prod(shape)
+        flat = self.buffers.get(name)
+        if flat is None or flat.size < size or flat.dtype != dtype:
+            flat = self.buffers[name] = np.empty(size, dtype)
+        return flat[:size].reshape(shape)
+
+
+class Tables:
+    """Data of a lowered formula, and the functions that make tiles of them."""
+
+    def __init__(self, root: Node, problem: Problem) -> None:
+        self.root = root
+        self.problem = problem
+        self.dtype = problem.dtype
+        self.scratch = _Scratch()
+        self.small = problem.n * problem.m <= SMALL
+        self.first: list[_Product | _Rolled] = []  # tiles that are filled first
+        if self.small:
+            return
+        self.program: Program = _lowered(root)
+        self.x, self.y, self.p = tables_of(self.program, problem)
+        self.first = [
+            _Rolled(c, problem) if c.kind == "rolled" else _Product(c, problem)
+            for c in self.program.contractions
+        ]
+
+    def _first_tiles(self, rows: slice, columns: slice) -> Array:
+        n, m = rows.stop - rows.start, columns.stop - columns.start
+        if not self.first:
+            return np.empty((0, n, m), self.dtype)
+        shape = (len(self.first), n, m)
+        out = self.scratch.get("first", shape, self.dtype)
+        for k, part in enumerate(self.first):
+            part.fill(rows, columns, out[k : k + 1])
+        return out
+
+    def filler(self) -> Fill:
+        """A function that gives the tile of some rows and columns."""
+        if self.small:
+            return self.dense_tile
+        root = self.program.root
+        if root.op == "tile":
+            return self._first_tiles
+        run = codegen.kernel(root, self.dtype.name, "fill")
+        if run is None:
+            return self.dense_tile
+
+        def fill(rows: slice, columns: slice) -> Array:
+            t = self._first_tiles(rows, columns)
+            shape = (root.dim, rows.stop - rows.start, columns.stop - columns.start)
+            out = self.scratch.get("tile", shape, self.dtype)
+            run(
+                self.p, self.x, self.y, t, rows.start, rows.stop,
+                columns.start, columns.stop, out,
+            )  # fmt: skip
+            return out
+
+        return fill
+
+    def dense_tile(self, rows: slice, columns: slice) -> Array:
+        """A tile by NumPy."""
+        p = self.problem
+        n, m = rows.stop - rows.start, columns.stop - columns.start
+        out = np.empty((self.root.dim, n, m), self.dtype)
+        for part in dense.row_chunks(n, m, _widest(self.root), 1 << 20):
+            where = slice(rows.start + part.start, rows.start + part.stop)
+            value = dense.values(self.root, p.data, p.numbers, where, columns)
+            out[:, part] = np.moveaxis(value, 2, 0)
+        return out
+
+    def summer(self) -> Callable[[slice, slice], Array] | None:
+        """A function that sums over columns, (rows, components); None: tile by tile.
+
+        With tiles that are filled first, it takes no more than a tile at a time.
+        """
+        if self.small:
+            return None
+        root = self.program.root
+        run = codegen.kernel(root, self.dtype.name, "sum")
+        if run is None:
+            return None
+
+        def add(rows: slice, columns: slice) -> Array:
+            t = self._first_tiles(rows, columns) if self.first else _nothing(self.dtype)
+            total = np.zeros((root.dim, rows.stop - rows.start))
+            run(
+                self.p, self.x, self.y, t, rows.start, rows.stop,
+                columns.start, columns.stop, total,
+            )  # fmt: skip
+            return total.T
+
+        return add
+
+
+def tables_of(program: Program, problem: Problem) -> tuple[Array, Array, Array]:
+    """The tables of i and of j (one row per component), and the parameters."""
+    parts = program.parts
+    return (
+        _table(parts["i"], problem, problem.n),
+        _table(parts["j"], problem, problem.m),
+        _table(parts["p"], problem, 1).reshape(-1),
+    )
+
+
+def _table(parts: Sequence[Node], problem: Problem, n: int) -> Array:
+    if len(parts) == 1 and parts[0].op == "var" and parts[0].static[0] != "p":
+        # A matrix from R is this table already, without a copy.
+        return np.ascontiguousarray(problem.data[parts[0].static[1]].T)
+    out = np.empty((table_rows(parts), n), problem.dtype)
+    row = 0
+    for part in parts:
+        values = dense.values(part, problem.data, problem.numbers)
+        out[row : row + part.dim] = values.reshape(-1, part.dim).T
+        row += part.dim
+    return out
+
+
+@functools.lru_cache(maxsize=2)
+def _nothing(dtype: np.dtype[Any]) -> Array:
+    return np.empty((0, 0, 0), dtype)
+
+
+class _Rolled:
+    """A long sum over components, some of them at a time."""
+
+    def __init__(self, contraction: Contraction, problem: Problem) -> None:
+        inner = contraction.left
+        program = lower_inner(inner)
+        self.x, self.y, self.p = tables_of(program, problem)
+        dtype = problem.dtype.name
+        self.steps: list[tuple[int, Callable[..., None]]] = []
+        done = 0
+        for size in _pieces(inner.dim):
+            kernel = codegen.rolled_kernel(program.root, dtype, size)
+            self.steps.append((done, kernel))
+            done += size
+
+    def fill(self, rows: slice, columns: slice, out: Array) -> None:
+        """Write the tile (1, rows, columns)."""
+        out[...] = 0
+        for first, run in self.steps:
+            run(
+                self.p, self.x, self.y, first, rows.start, rows.stop,
+                columns.start, columns.stop, out,
+            )  # fmt: skip
+
+
+def _pieces(dim: int) -> list[int]:
+    """Cut into equal pieces of 6 to 10 if that can be, else a shorter last one."""
+    for size in (8, 10, 7, 9, 6):
+        if dim % size == 0:
+            return [size] * (dim // size)
+    return [8] * (dim // 8) + [dim % 8]
+
+
+class _Product:
+    """Squared distances or inner products of very many components, by BLAS."""
+
+    def __init__(self, contraction: Contraction, problem: Problem) -> None:
+        self.kind = contraction.kind
+        self.left = np.ascontiguousarray(_part(contraction.left, problem, 0))
+        self.right = np.ascontiguousarray(_part(contraction.right, problem, 1))
+        if self.kind == "sqdist":
+            # Near the middle of the data, less is lost to cancellation.
+            middle = self.right.mean(axis=0) if len(self.right) else 0
+            self.x = self.left - middle
+            self.y = self.right - middle
+            self.x2 = np.einsum("ij,ij->i", self.x, self.x)
+            self.y2 = np.einsum("ij,ij->i", self.y, self.y)
+            self.near = self.x.dtype.type(_NEAR[self.x.dtype.name])
+            kernels = cache.load_kernels(f"{__package__}.kernels_tiles")
+            self.finish = kernels.finish_distances
+
+    def fill(self, rows: slice, columns: slice, out: Array) -> None:
+        """Write the tile (1, rows, columns)."""
+        tile = out[0]
+        if self.kind == "dot":
+            np.matmul(self.left[rows], self.right[columns].T, out=tile)
+            return
+        np.matmul(self.x[rows], self.y[columns].T, out=tile)
+        self.finish(
+            tile, self.left[rows], self.right[columns], self.x2[rows],
+            self.y2[columns], self.near,
+        )  # fmt: skip
+
+
+def _part(node: Node, problem: Problem, axis: int) -> Array:
+    """Values of a part of i (0) or of j (1), (n, dim)."""
+    if node.op == "var":
+        return problem.data[node.static[1]]
+    value = dense.values(node, problem.data, problem.numbers)
+    return value.reshape(value.shape[axis], node.dim)
+
+
+def _widest(root: Node) -> int:
+    return max(node.dim for node in nodes_of(root))
+
+
+_lowered = functools.lru_cache(maxsize=256)(lower)
