@@ -10,10 +10,9 @@
 # after every chunk. Replicates do not depend on how they are cut into chunks.
 run_replicates <- function(task, times, done = NULL, keep = NULL,
                            progress = NULL) {
-  bar <- progress_bar(times, "Bootstrap ", progress)
-  on.exit(bar$done())
   finished <- count_replicates(done)
-  bar$step(finished)
+  bar <- progress_bar(times, "Bootstrap ", progress, from = finished)
+  on.exit(bar$done())
   wanted <- 8L
   most <- max(1, floor(256e6 / task$bytes))
   tryCatch(

@@ -127,6 +127,8 @@ test_that("a bar is shown where it is asked for, and not in tests", {
     bar$step(1)
     bar$done()
   })
+  expect_identical(vapply(c(0.2, 89, 600, 7200), format_seconds, ""),
+                   c("1 s", "89 s", "10 min", "2 h"))
   # Quick work has none.
   expect_silent({
     bar <- progress_bar(3, "Work ", TRUE)
