@@ -4,8 +4,8 @@
 #   Rscript bench/calibration/bootstrap.R [case=early_peak,inverted_u]
 #     [size=500] [replicates=100] [times=200] [chunk=5]
 #
-# Data set r is that of run.R, with seed r. Results go to bench/calibration/work/
-# and are gone on with, like those of run.R; collect.R adds them to its tables.
+# Data set r is that of run.R, with seed r. Results go to work/ beside this file
+# and are gone on with, as those of run.R are; collect.R adds them to its tables.
 
 source(file.path("bench", "calibration", "common.R"))
 
