@@ -1,6 +1,7 @@
 """Symbolic matrices as R calls them: the plain form, its checks and its errors."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,3 +156,27 @@ def test_faults_have_codes(expression, more, code):
     with pytest.raises(EngineError) as caught:
         api.symbolic_reduce(expression, **given)
     assert caught.value.code == code
+
+
+GOLDEN = json.loads(
+    (Path(__file__).resolve().parents[1] / "golden" / "symbolic.json").read_text()
+)
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])
+def test_golden_numbers(case):
+    data = [np.array(values) for values in GOLDEN["data"]]
+    more = {name: case[name] for name in ("k", "weight") if name in case}
+    given = (case["expression"], data, GOLDEN["index"])
+    if "gradient" in case:
+        rows = len(data[0] if case["axis"] == "j" else data[1])
+        found = api.symbolic_gradient(
+            *given, np.ones((rows, 1)), [case["gradient"]],
+            case["reduction"], case["axis"], **more,
+        )[0]  # fmt: skip
+    else:
+        result = api.symbolic_reduce(
+            *given, case["reduction"], case["axis"], base=1, **more
+        )
+        found = next(iter(result.values()))
+    np.testing.assert_allclose(found, np.array(case["value"]), rtol=1e-13, atol=1e-13)
