@@ -276,9 +276,7 @@ new_exposure_episodes <- function(out, dispensings, columns, people, id,
 }
 
 # Number of different values of a vector whose equal values lie together.
-count_runs <- function(x) {
-  if (length(x)) sum(x[-1L] != x[-length(x)]) + 1L else 0L
-}
+count_runs <- function(x) length(run_starts(x))
 
 # ---- print ------------------------------------------------------------------
 

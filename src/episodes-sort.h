@@ -4,8 +4,10 @@
 
 #include <Rcpp.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 namespace vigitensor {
@@ -20,6 +22,15 @@ struct Column {
     if (TYPEOF(x) == INTSXP) i = INTEGER(x);
     if (TYPEOF(x) == REALSXP) d = REAL(x);
   }
+#if defined(__GNUC__) || defined(__clang__)
+  void Prefetch(std::size_t k) const {
+    if (i) {
+      __builtin_prefetch(i + k * step);
+    } else {
+      __builtin_prefetch(d + k * step);
+    }
+  }
+#endif
   double operator[](std::size_t k) const {
     return i ? i[k * step] : d[k * step];
   }
@@ -49,30 +60,60 @@ struct Keys {
   }
 };
 
-// Least significant digit first, 11 bits at a time.
-inline void RadixSort(Keys* keys, int n_bits) {
+// Runs work(t) for t in 0..n_threads - 1, the first on this thread. `work` must
+// not throw and not call R.
+template <class Work>
+void InThreads(int n_threads, Work work) {
+  std::vector<std::thread> threads;
+  for (int t = 1; t < n_threads; ++t) threads.emplace_back(work, t);
+  work(0);
+  for (auto& thread : threads) thread.join();
+}
+
+// Least significant digit first, 11 bits at a time. Each thread counts and
+// moves a slice of its own; as slices keep their order within a digit, the
+// order of equal keys is that of the input, for any number of threads.
+inline void RadixSort(Keys* keys, int n_bits, int n_threads) {
   constexpr int kDigit = 11;
+  constexpr std::size_t kBuckets = std::size_t{1} << kDigit;
   const std::size_t n = keys->key.size();
   std::vector<std::uint64_t> key(n);
   std::vector<std::uint32_t> row(n);
+  std::vector<std::size_t> count(kBuckets * n_threads);
   for (int shift = 0; shift < n_bits; shift += kDigit) {
-    std::vector<std::size_t> count(std::size_t{1} << kDigit, 0);
-    const std::uint64_t mask = (std::uint64_t{1} << kDigit) - 1;
-    for (std::size_t k = 0; k < n; ++k) ++count[(keys->key[k] >> shift) & mask];
+    std::fill(count.begin(), count.end(), 0);
+    const std::uint64_t* from = keys->key.data();
+    const std::uint32_t* from_row = keys->row.data();
+    auto slice = [n, n_threads](int t) { return n * t / n_threads; };
+    auto digit = [shift](std::uint64_t k) {
+      return (k >> shift) & (kBuckets - 1);
+    };
+    InThreads(n_threads, [&](int t) {
+      std::size_t* mine = count.data() + kBuckets * t;
+      for (std::size_t k = slice(t); k < slice(t + 1); ++k) {
+        ++mine[digit(from[k])];
+      }
+    });
     std::size_t place = 0;
     bool one_digit = false;
-    for (auto& c : count) {
-      if (c == n) one_digit = true;
-      const std::size_t size = c;
-      c = place;
-      place += size;
+    for (std::size_t d = 0; d < kBuckets; ++d) {
+      const std::size_t before = place;
+      for (int t = 0; t < n_threads; ++t) {
+        const std::size_t size = count[kBuckets * t + d];
+        count[kBuckets * t + d] = place;
+        place += size;
+      }
+      if (place - before == n) one_digit = true;
     }
     if (one_digit) continue;
-    for (std::size_t k = 0; k < n; ++k) {
-      const std::size_t to = count[(keys->key[k] >> shift) & mask]++;
-      key[to] = keys->key[k];
-      row[to] = keys->row[k];
-    }
+    InThreads(n_threads, [&](int t) {
+      std::size_t* mine = count.data() + kBuckets * t;
+      for (std::size_t k = slice(t); k < slice(t + 1); ++k) {
+        const std::size_t to = mine[digit(from[k])]++;
+        key[to] = from[k];
+        row[to] = from_row[k];
+      }
+    });
     keys->key.swap(key);
     keys->row.swap(row);
     Rcpp::checkUserInterrupt();
@@ -80,7 +121,7 @@ inline void RadixSort(Keys* keys, int n_bits) {
 }
 
 inline Keys SortDispensings(const int* person, const int* group,
-                            const Column& date, std::size_t n) {
+                            const Column& date, std::size_t n, int n_threads) {
   Keys keys;
   std::int64_t last_date = 0, last_person = 0, last_group = 0;
   for (std::size_t k = 0; k < n; ++k) {
@@ -108,7 +149,7 @@ inline Keys SortDispensings(const int* person, const int* group,
     keys.row[k] = static_cast<std::uint32_t>(k);
     if (k > 0 && key < keys.key[k - 1]) sorted = false;
   }
-  if (!sorted) RadixSort(&keys, n_bits);
+  if (!sorted) RadixSort(&keys, n_bits, n < 10000 ? 1 : n_threads);
   return keys;
 }
 

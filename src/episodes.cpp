@@ -29,12 +29,22 @@
 namespace vigitensor {
 namespace {
 
+constexpr std::size_t kAhead = 24;
+
 struct Columns {
   const Keys* keys;
   const int* drug;
   Column days, dose;
   const int* once;
   Stays stays;
+
+  void Prefetch(std::uint32_t row) const {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(drug + row);
+    days.Prefetch(row);
+    dose.Prefetch(row);
+#endif
+  }
 };
 
 // Histories of the sorted dispensings from..to, which hold whole groups.
@@ -62,6 +72,8 @@ void WalkGroups(const Columns& c, std::size_t from, std::size_t to,
     history.Begin(home);
     batch.clear();
     for (; k < to && keys.group(k) == group; ++k) {
+      // Rows lie anywhere: those that come soon are asked for in time.
+      if (k + kAhead < to) c.Prefetch(keys.row[k + kAhead]);
       const std::uint32_t row = keys.row[k];
       const double date = keys.date(k);
       // What was dispensed before a stay must be there when it begins.
@@ -148,7 +160,7 @@ Rcpp::List episodes_cpp(Rcpp::IntegerVector person, SEXP group,
   const auto n = static_cast<std::size_t>(person.size());
   const vigitensor::Keys keys = vigitensor::SortDispensings(
       person.begin(), Rf_isNull(group) ? nullptr : INTEGER(group), Column(date),
-      n);
+      n, std::max(1, n_threads));
   const vigitensor::Rules how{static_cast<int>(rules[0]),
                               rules[1] != 0,
                               rules[2],

@@ -249,6 +249,38 @@ test_that("a study goes to wce(), the same on every time scale", {
   expect_equal(coef(fits[[1]]), coef(fits[[2]]), tolerance = 1e-10)
 })
 
+test_that("cohorts, outcomes and descriptions keep ids of every kind", {
+  t <- random_claims(60, 9)
+  study <- function(recode) {
+    t <- lapply(t, function(table) {
+      table$person_id <- recode(table$person_id - 500000000000)
+      table
+    })
+    x <- cohort(t$people, t$coverage, t$dispensings, t$diagnoses, t$deaths,
+                start = 200, end = 600, lookback = 30, new_users = "A",
+                washout = 60)
+    x <- outcomes(x, t$diagnoses, "I1", lookback = 0)
+    d <- cbind(t$dispensings, days_supply = 20)
+    list(x = x, e = describe_exposure(x, exposure_episodes(d), min_cell = 0))
+  }
+  base <- study(as.integer)
+  kinds <- list(
+    function(k) k + 999999999000, function(k) sprintf("%012d", k),
+    function(k) factor(k, 60:1)
+  )
+  if (requireNamespace("bit64", quietly = TRUE)) {
+    kinds <- c(kinds, function(k) bit64::as.integer64("9007199254740992") + k)
+  }
+  for (recode in kinds) {
+    other <- study(recode)
+    expect_identical(as.vector(other$x$person_id),
+                     as.vector(recode(base$x$person_id)))
+    expect_identical(class(other$x$person_id), class(recode(1)))
+    expect_identical(as.list(other$x)[-1], as.list(base$x)[-1])
+    expect_equal(other$e, base$e, tolerance = 1e-12)
+  }
+})
+
 test_that("small steps are put together, so that no count can be derived", {
   table <- data.frame(step = c("all", "a", "b", "c", "d"),
                       n_left = c(100L, 97L, 80L, 80L, 75L),
