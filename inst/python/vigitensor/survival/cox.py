@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Floats
-from ..pool import run_slices
+from ..pool import one_blas_thread, run_slices
 from . import likelihood
 from .cox_index import build_index, slices_of
 from .cox_likelihood import (
@@ -56,23 +56,8 @@ def fit_cox(
     """
     index = build_index(rows.start, rows.stop, rows.event, rows.stratum, rows.weight)
     data = build_data(index, rows.x, rows.mean, rows.offset, rows.weight, ties)
-    deaths = float(data.death_weight.sum())
-    solution = None
-    if evaluator is None:
-        with contextlib.suppress(*(() if ties == "exact" else (Imprecise,))):
-            solution = maximise(
-                Objective(
-                    noise(data), deaths, lambda beta: evaluate(data, beta),
-                    lambda point: moments(data, point), imprecise,
-                ),
-                init, theta, control,
-            )  # fmt: skip
-    if solution is None:
-        objective = never_subtracting(rows, data, evaluator)
-        solution = maximise(objective, init, theta, control)
-        point = evaluate(data, solution.beta)
-    else:
-        point = solution.point
+    with one_blas_thread():  # for small matrices more are slower
+        solution, point = _solve(rows, data, init, theta, control, evaluator)
     lin = linear_predictors(rows, data, point, solution.beta, means)
     return CoxFit(
         solution=solution,
@@ -84,6 +69,31 @@ def fit_cox(
         n_events=int(np.count_nonzero(rows.event)),
         n_event_times=index.n_events,
     )
+
+
+def _solve(
+    rows: CoxRows,
+    data: CoxData,
+    init: Floats,
+    theta: Floats,
+    control: Control,
+    evaluator: Callable[[likelihood.Problem], Callable[[Floats], Any]] | None,
+) -> tuple[Solution, Point]:
+    """Where the likelihood is largest, and the risks there."""
+    deaths = float(data.death_weight.sum())
+    if evaluator is None:
+        with contextlib.suppress(*(() if data.ties == "exact" else (Imprecise,))):
+            solution = maximise(
+                Objective(
+                    noise(data), deaths, lambda beta: evaluate(data, beta),
+                    lambda point: moments(data, point), imprecise,
+                ),
+                init, theta, control,
+            )  # fmt: skip
+            return solution, solution.point
+    objective = never_subtracting(rows, data, evaluator)
+    solution = maximise(objective, init, theta, control)
+    return solution, evaluate(data, solution.beta)
 
 
 def noise(data: CoxData) -> Floats:
