@@ -14,7 +14,7 @@ size <- cohort_size(n, found[["pairs"]])
 write_results(
   "records-660k",
   figure("records-660k", "wce(), records", size, "cpu", found[["seconds"]],
-         target = "6 s", difference = difference),
+         target = "2 s", difference = difference),
   figure("records-660k", "wce(), first call of the process", size, "cpu",
-         found[["first_seconds"]], found[["memory_gb"]], target = "2 GB")
+         found[["first_seconds"]], found[["memory_gb"]], target = "1.5 GB")
 )
