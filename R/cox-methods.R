@@ -87,7 +87,9 @@ as_coxph <- function(object) {
 
 # ---- fits without rows ------------------------------------------------------
 
-# What a light fit left out is made again by fitting again.
+# What a light fit left out is made again by fitting again. Methods call this
+# before they call a generic, not within its arguments: an error while a promise
+# is evaluated leaves it interrupted, which R warns of.
 with_rows <- function(object) {
   call <- object$call
   call$light <- NULL
@@ -113,33 +115,38 @@ with_rows <- function(object) {
 #' @rdname cox-methods
 #' @export
 residuals.cox_light <- function(object, ...) {
-  stats::residuals(with_rows(object), ...)
+  object <- with_rows(object)
+  stats::residuals(object, ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom stats predict
 #' @export
 predict.cox_light <- function(object, ...) {
-  stats::predict(with_rows(object), ...)
+  object <- with_rows(object)
+  stats::predict(object, ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom stats fitted
 #' @export
 fitted.cox_light <- function(object, ...) {
-  stats::fitted(with_rows(object), ...)
+  object <- with_rows(object)
+  stats::fitted(object, ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom survival survfit
 #' @export
 survfit.cox_light <- function(formula, ...) { # nolint: object_name_linter.
-  survival::survfit(with_rows(formula), ...)
+  formula <- with_rows(formula)
+  survival::survfit(formula, ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom survival concordance
 #' @export
 concordance.cox_light <- function(object, ...) { # nolint: object_name_linter.
-  survival::concordance(with_rows(object), ...)
+  object <- with_rows(object)
+  survival::concordance(object, ...)
 }
