@@ -61,12 +61,13 @@ def wce_baseline(
     Returns
     -------
     dict
-        By event time, sorted by stratum and time: ``time``, ``stratum`` (from 1),
-        ``shift``, and, all times exp(-shift), the steps ``hazard`` (of somebody
-        with covariates, offset and doses 0), ``variance`` (times exp(-2 shift)) and
-        ``mean`` (events, p; minus the derivative of the hazard by the
-        coefficients, not lowered twice); ``loglik`` at the coefficients. With ``residuals``, by death in the same
-        order: ``schoenfeld`` (deaths, p) and ``row`` (from 1).
+        ``loglik`` at the coefficients. By event time, sorted by stratum and
+        time: ``time``, ``stratum`` (from 1), ``shift``, and, all times
+        exp(-shift), the steps ``hazard`` (of somebody with covariates, offset and
+        doses 0), ``variance`` (times exp(-2 shift)) and ``mean`` (events, p;
+        minus the derivative of the hazard by the coefficients, not lowered
+        twice). With ``residuals``, by death in the same order: ``schoenfeld``
+        (deaths, p) and ``row`` (from 1).
 
     Notes
     -----
