@@ -103,6 +103,37 @@ test_that("cox() agrees too, with a ridge and without", {
   }
 })
 
+test_that("bootstraps draw the same replicates and fit them alike", {
+  skip_if_no_torch()
+  withr::local_options(vigitensor.device = "cpu")
+  study <- random_study(11, n = 120L)
+  agree <- function(fit, ...) {
+    both <- lapply(c(cpu = "cpu", torch = "torch"), function(engine) {
+      bootstrap(fit, times = 12, seed = 3, engine = engine, ...)
+    })
+    expect_identical(both$torch$engine, "torch")
+    expect_identical(both$torch$reason, both$cpu$reason)
+    expect_gt(sum(both$cpu$reason == "ok"), 8)
+    expect_equal(both$torch$coefficients, both$cpu$coefficients,
+                 tolerance = 1e-8)
+    expect_equal(both$torch$loglik, both$cpu$loglik, tolerance = 1e-10)
+  }
+  for (shape in c("free", "nonnegative")) {
+    exposed <- suppressWarnings(
+      wce(Surv(entry, exit, event) ~ age + exposure("a"), data = study$people,
+          id = person_id, records = study$records, cutoff = 12, nknots = 0,
+          shape = shape, engine = "cpu"),
+      classes = "vigitensor_warning"
+    )
+    agree(exposed, data = study$people, records = study$records)
+  }
+  plain <- cox(Surv(entry, exit, event) ~ age + sex, study$people,
+               engine = "cpu")
+  for (method in c("fit", "one_step")) {
+    agree(plain, method = method, data = study$people)
+  }
+})
+
 test_that("a fit remembers the version of torch and the device", {
   skip_if_no_torch()
   withr::local_options(vigitensor.device = "cpu", vigitensor.memory_mb = 200)
