@@ -1,6 +1,6 @@
 # Engine "torch" on the processor against engine "cpu": fits and bootstraps of
-# 100,000 patients in two rows each. Equality to 1e-9 first. Processor time of one
-# thread, so that nothing hangs on how either engine shares out its work.
+# 100,000 patients in two rows each. Equality to 1e-9 first. Processor time of
+# one thread, so that nothing hangs on how either engine shares out its work.
 #
 #   Rscript bench/torch.R [patients]
 source("bench/common.R")
