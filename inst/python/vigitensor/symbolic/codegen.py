@@ -200,8 +200,9 @@ class _Names(ast.NodeTransformer):
 
 
 def source(root: Node, dtype: str, mode: str) -> str:
-    """Text of the module with the kernel ``run`` (mode "sum" or "fill")."""
+    """Text of the module with ``run`` ("sum", "row": a sum of one row, or "fill")."""
     consts = {0.0: "k0"}
+    sums = mode != "fill"
     shared: dict[str, str] = {}
     # Two rows at a time share the loads of columns and fill the pipelines.
     rows = 2 if mode == "sum" and root.dim <= 4 else 1
@@ -209,15 +210,15 @@ def source(root: Node, dtype: str, mode: str) -> str:
     results = [[body.value(root, c) for c in range(root.dim)] for body in bodies]
     before, after, tails = [], [], []
     for r, names in enumerate(results):
-        after += [f"if i + {r} < i1:" if r else "if True:"] if mode == "sum" else []
+        after += [f"if i + {r} < i1:" if r else "if True:"] if sums else []
         for c, name in enumerate(names):
-            if mode == "sum":
+            if sums:
                 before += [f"s{c}_{r} = k0"]
                 tails += [f"s{c}_{r} = plus(s{c}_{r}, {name})"]
                 after += [f"    out[{c}, i_{r} - i0] += s{c}_{r}"]
             else:
                 tails += [f"put3(out, {c}, i - i0, j - j0, {name})"]
-    out = ("types.float64, 2", "f, 3")[mode == "fill"]
+    out = "types.float64, 2" if sums else "f, 3"
     return "\n".join(
         [
             *_head(dtype, consts),

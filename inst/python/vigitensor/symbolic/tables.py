@@ -122,7 +122,8 @@ class Tables:
         if self.small:
             return None
         root = self.program.root
-        run = codegen.kernel(root, self.dtype.name, "sum")
+        mode = "row" if self.problem.n == 1 else "sum"
+        run = codegen.kernel(root, self.dtype.name, mode)
         if run is None:
             return None
 
