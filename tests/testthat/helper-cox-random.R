@@ -154,7 +154,8 @@ compare_random <- function(seed) {
   if (any(fit$infinite)) {
     # No optimum to agree on: ours is as high, and says so.
     expect_true("vigitensor_warning_infinite" %in% heard$classes, info = info)
-    expect_gt(fit$loglik[2L], peer$loglik[2L] - 1e-6 * abs(peer$loglik[2L]))
+    slack <- 1e-6 * max(abs(peer$loglik[2L]), 0.01)
+    expect_gt(fit$loglik[2L], peer$loglik[2L] - slack)
     return(result("monotone"))
   }
   expect_false(any(grepl("infinite|converged", heard$classes)), info = info)

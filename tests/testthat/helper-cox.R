@@ -8,7 +8,14 @@ tight_control <- function(...) {
 as_coxph_call <- function(call) {
   call[[1L]] <- quote(survival::coxph)
   call$engine <- call$light <- NULL
-  if (is.null(call$control)) call$control <- quote(tight_control())
+  if (is.null(call$control)) {
+    # With exact ties a collinear column that 1e-15 does not see makes NaN.
+    call$control <- if (identical(call$ties, "exact")) {
+      quote(survival::coxph.control(eps = 1e-14, iter.max = 60))
+    } else {
+      quote(tight_control())
+    }
+  }
   call
 }
 
