@@ -281,7 +281,8 @@ class History {
       if (p.start >= p.stop) continue;
       if (p.start > end) ++spell;
       while (rules_.join && k + 1 < pieces.size() &&
-             pieces[k + 1].start == p.stop && pieces[k + 1].dose == p.dose) {
+             pieces[k + 1].start == p.stop && pieces[k + 1].dose == p.dose &&
+             !StayBetween(p.stop)) {
         p.stop = pieces[++k].stop;
       }
       end = std::max(end, p.stop);
@@ -297,6 +298,13 @@ class History {
                   goes_on ? home_.Start(p.stop) : home_.Stop(p.stop), spell);
       }
     }
+  }
+
+  // Where doses add, a stay between two pieces is in neither of them: joined,
+  // they would cover it.
+  bool StayBetween(double day) const {
+    return rules_.hospital == kSupplied && rules_.overlap == kAdd &&
+           home_.Start(day) != home_.Stop(day);
   }
 
   // The last piece before each gap lasts longer, but not into what follows.

@@ -120,6 +120,17 @@ test_that("special periods: continue, carryover and discard", {
   }
 })
 
+test_that("joining records does not change what they say", {
+  # Where doses add, a stay between two packs is in neither of them.
+  d <- one_drug(c(10, 19), c(9, 4))
+  stays <- data.frame(person_id = 1, admission = 19, discharge = 26)
+  for (join in c(TRUE, FALSE)) {
+    r <- plain(d, stays = stays, in_hospital = "supplied", overlap = "add",
+               join = join)
+    expect_identical(c(r$start, r$stop), c(10, 26, 19, 30))
+  }
+})
+
 test_that("days of supply: the first source that knows them", {
   d <- data.frame(
     person_id = 1:5, drug = "a", date = 0, days_supply = c(10, NA, 0, NA, NA),
