@@ -87,9 +87,7 @@ as_coxph <- function(object) {
 
 # ---- fits without rows ------------------------------------------------------
 
-# What a light fit left out is made again by fitting again. Methods call this
-# before they call a generic, not within its arguments: an error while a promise
-# is evaluated leaves it interrupted, which R warns of.
+# What a light fit left out is made again by fitting again.
 with_rows <- function(object) {
   call <- object$call
   call$light <- NULL
