@@ -106,8 +106,8 @@ has_lost_class <- function(call) {
 expect_balance <- function(fit, call, env, info) {
   call$init <- unname(ifelse(is.na(fit$coefficients), 0, fit$coefficients))
   text <- deparse1(call[[2L]])
-  text <- sub("ridge(count, part, theta = 2)", "count + part", text,
-              fixed = TRUE)
+  text <- sub("ridge(count, part, theta = 2)", "count + I(part + 0)",
+              text, fixed = TRUE)
   call[[2L]] <- stats::as.formula(text, env = environment(call[[2L]]))
   call <- as_coxph_call(call)
   call$control <- survival::coxph.control(iter.max = 0)
@@ -159,7 +159,8 @@ compare_random <- function(seed) {
     return(result("monotone"))
   }
   expect_false(any(grepl("infinite|converged", heard$classes)), info = info)
-  if (has_lost_optimum(call)) {
+  # So does one with a dropped column, which stays in its linear predictor.
+  if (has_lost_optimum(call) || has_ridge(call) && anyNA(fit$coefficients)) {
     expect_balance(fit, call, env, info)
     return(result("score"))
   }
