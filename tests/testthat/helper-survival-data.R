@@ -155,8 +155,8 @@ expect_same_model <- function(fit, peer, info = NULL) {
   expect_within(unname(coef(fit)), unname(coef(peer)), max(1e-8, loose),
                 paste(info, "coefficients"))
   for (name in c("var", if (!is.null(peer$naive.var)) "naive.var")) {
-    expect_equal(fit[[name]], peer[[name]], tolerance = max(1e-7, loose),
-                 info = paste(info, name))
+    expect_equal(unname(fit[[name]]), unname(peer[[name]]),
+                 tolerance = max(1e-7, loose), info = paste(info, name))
   }
 }
 
