@@ -6,9 +6,9 @@ resampled_fit <- function(..., nknots = 1, engine = "reference",
                           formula = Surv(entry, exit, event) ~ sex + age +
                             exposure("a"), env = parent.frame()) {
   call <- rlang::call2(
-    "wce", parse(text = deparse1(formula))[[1L]], data = quote(study$people), id = quote(person_id),
-    records = quote(study$records), cutoff = 20, nknots = nknots,
-    engine = engine, ...
+    "wce", parse(text = deparse1(formula))[[1L]], data = quote(study$people),
+    id = quote(person_id), records = quote(study$records), cutoff = 20,
+    nknots = nknots, engine = engine, ...
   )
   suppressWarnings(eval(call, env), classes = "vigitensor_warning")
 }
