@@ -8,19 +8,15 @@ wce_again <- function(fit, data = NULL, records = NULL, env = globalenv()) {
   call <- fit$call
   formula <- fit$formula
   environment(formula) <- env
-  given <- function(name, default = formals(wce)[[name]]) {
-    if (is.null(call[[name]])) return(eval(default))
-    look_up(call[[name]], env, name)
+  given <- function(name) {
+    if (!is.null(call[[name]])) look_up(call[[name]], env, name)
   }
-  data <- data %||% given("data", NULL)
+  data <- data %||% given("data")
   records <- records %||% given("records")
-  defaults <- lapply(rlang::set_names(
-    c("cutoff", "nknots", "lag_in", "constrained", "shape", "order", "basis")
-  ), given)
   check_table(data, "data")
-  id <- rlang::new_quosure(call$id, env)
-  design <- wce_design(split_formula(formula), data,
-                       id_column(id, names(data)), records, defaults,
+  settings <- fit$settings
+  design <- wce_design(split_formula(formula), data, settings$id, records,
+                       settings[names(settings) != "id"],
                        rlang::new_quosure(call$weights, env), fit$clock)
   grid <- wce_grid(design)
   selected <- which(fit$selection$selected)[1L]
@@ -38,15 +34,14 @@ look_up <- function(expression, env, name) {
     abort_input(
       sprintf("`%s` of this fit is not to be found.", name),
       x = "It is looked up by what `$call` says.",
-      i = if (name %in% c("data", "records")) {
-        sprintf("Give it again: `%s = `.", name)
-      },
+      i = sprintf("Give it again: `%s = `.", name),
       code = "data_missing", arg = name
     )
   })
 }
 
-# Data and settings may have changed since: numbers of rows and the knots tell.
+# Data, and settings inside exposure(), may have changed since: numbers of rows
+# and the knots tell.
 check_same_problem <- function(fit, design, grid, selected) {
   changed <- character()
   if (!identical(design$counts$rows, fit$counts$rows) ||

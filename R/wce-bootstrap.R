@@ -22,7 +22,7 @@ bootstrap.wce <- function(fit, times = 1000, kind = "multinomial",
   env <- rlang::caller_env()
   data <- data %||% look_up(fit$call$data, env, "data")
   problem <- wce_again(fit, data, records, env)
-  units <- wce_units(fit, problem, data, strata, env)
+  units <- wce_units(fit, problem, data, strata)
   grid <- wce_grid(problem$design)
   rows <- if (reselect) seq_along(grid) else which(fit$selection$selected)[1L]
   control <- if (!is.null(fit$call$control)) {
@@ -65,7 +65,7 @@ bootstrap.wce <- function(fit, times = 1000, kind = "multinomial",
 # of every unit or NULL, strata = its name, apart = are units not subjects?).
 wce_units <- function(fit, problem, data, strata, env) {
   cluster <- problem$design$cluster
-  id <- id_column(rlang::new_quosure(fit$call$id, env), names(data))
+  id <- fit$settings$id
   person <- subject_codes(id_values(new_faults(), data[[id]], id, "data"))
   list(
     label = if (is.null(cluster$label)) "patient" else

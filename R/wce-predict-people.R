@@ -12,7 +12,7 @@ new_people <- function(fit, newdata, newrecords, env, at = NULL, need = "rows",
   parts <- split_formula(fit$formula)
   faults <- new_faults()
   people <- new_times(faults, fit, parts, newdata, at, need, env)
-  people$subject <- new_subjects(faults, fit, newdata, env)
+  people$subject <- new_subjects(faults, fit, newdata)
   frame <- new_covariates(faults, fit, newdata)
   book <- new_book(faults, fit, newrecords, people, newdata, env)
   stop_for_faults(faults)
@@ -92,9 +92,9 @@ doses_in <- function(fit, newdata, env) {
 }
 
 # People are told apart by the id; without it every row is somebody.
-new_subjects <- function(faults, fit, newdata, env) {
+new_subjects <- function(faults, fit, newdata) {
   n <- nrow(newdata)
-  id <- fitted_id(fit, names(newdata), env)
+  id <- fit$settings$id
   if (!id %in% names(newdata)) {
     return(list(code = seq_len(n), ids = seq_len(n), n = n, bits = FALSE,
                 names = row.names(newdata), id = id, own = FALSE))
@@ -105,12 +105,6 @@ new_subjects <- function(faults, fit, newdata, env) {
   codes$names <- as.character(newdata[[id]][match(seq_len(codes$n),
                                                   codes$code)])
   c(codes, list(id = id, own = TRUE))
-}
-
-# `id` of the call may be a column's name, bare or as a string, or a variable.
-fitted_id <- function(fit, columns, env) {
-  tryCatch(id_column(rlang::new_quosure(fit$call$id, env), columns),
-           vigitensor_error = function(e) "id")
 }
 
 # ---- covariates --------------------------------------------------------------

@@ -65,7 +65,7 @@ row_forms <- function(d, var) pmax(rowSums((d %*% var) * d), 0)
 # that a row went into, NA where its weight is zero.
 people_of_rows <- function(fit, rows, data, env) {
   parts <- split_formula(fit$formula)
-  id <- id_column(rlang::new_quosure(fit$call$id, env), names(data))
+  id <- fit$settings$id
   faults <- new_faults()
   people <- read_people(faults, data, id, surv_arguments(parts$surv), env)
   stop_for_faults(faults)

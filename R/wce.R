@@ -114,8 +114,8 @@
 #'   `n_subjects`, `n_pairs` (exposed pairs of row and event time), `df`,
 #'   `exposures` (cutoff, knots, basis, constraint, covered lags of each term),
 #'   `selection` (one row per cutoff and number of knots), `fits`, `counts`,
-#'   `call`, `formula`, `session`. Holds no patient's data, and survives
-#'   [saveRDS()].
+#'   `call`, `formula`, `settings`, `session`. Holds no patient's data, and
+#'   survives [saveRDS()].
 #' @references Sylvestre MP, Abrahamowicz M (2009). Flexible modeling of the
 #'   cumulative effects of time-dependent exposures on the hazard. Statistics in
 #'   Medicine 28(27), 3437-3453. \doi{10.1002/sim.3701}
@@ -147,8 +147,9 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = shape, order = order,
                    basis = basis)
-  design <- wce_design(parts, data, id_column(rlang::enquo(id), names(data)),
-                       records, defaults, rlang::enquo(weights), clock)
+  id <- id_column(rlang::enquo(id), names(data))
+  design <- wce_design(parts, data, id, records, defaults,
+                       rlang::enquo(weights), clock)
   grid <- wce_grid(design)
   check_size(design, grid)
   design$terms <- terms_with_cells(design$terms, grid)
@@ -165,7 +166,7 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   # The environment of a formula holds whatever its writer had at hand.
   environment(formula) <- globalenv()
   fit <- c(fit, list(call = call, formula = formula, ties = ties,
-                     engine = engine, clock = design$clock, unit = unit,
+                     settings = c(defaults, id = id), engine = engine, clock = design$clock, unit = unit,
                      session = session_record(engine)))
   class(fit) <- "wce"
   warn_about_fit(fit)
