@@ -269,7 +269,9 @@ reselected_words <- function(x) {
   shares <- tabulate(x$row, nrow(selection)) / sum(!is.na(x$row))
   shown <- which(shares > 0)
   shown <- shown[order(-shares[shown])]
-  labels <- paste0(selection$nknots, " knots",
+  # With several terms a number of knots reads "1+2".
+  labels <- paste0(selection$nknots, " knot",
+                   ifelse(selection$nknots == 1, "", "s"),
                    if (length(unique(selection$cutoff)) > 1L) {
                      paste0(" and cutoff ", selection$cutoff)
                    })
