@@ -166,7 +166,8 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   # The environment of a formula holds whatever its writer had at hand.
   environment(formula) <- globalenv()
   fit <- c(fit, list(call = call, formula = formula, ties = ties,
-                     settings = c(defaults, id = id), engine = engine, clock = design$clock, unit = unit,
+                     settings = c(defaults, id = id), engine = engine,
+                     clock = design$clock, unit = unit,
                      session = session_record(engine)))
   class(fit) <- "wce"
   warn_about_fit(fit)
