@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import cache, checks
-from .api_cox_inputs import TIES, centring, cox_rows
+from .api_cox_inputs import TIES, centring, cox_rows, ridge
 from .api_inputs import control_settings
 from .backends import cox_evaluator
 from .errors import EngineError
@@ -102,11 +102,7 @@ def fit_cox(
             arg="weight",
         )
     begin = np.zeros(q) if init is None else checks.vector(init, "init", q)
-    theta = np.zeros(q) if penalty is None else checks.vector(penalty, "penalty", q)
-    if np.any(theta < 0):
-        raise EngineError(
-            "`penalty` must not be negative.", code="bad_penalty", arg="penalty"
-        )
+    theta = ridge(penalty, q)
     settings = control_settings(control)
     cache.warm_up("fit_cox")
     means = centring(rows, start is None and penalty is None, nocenter)

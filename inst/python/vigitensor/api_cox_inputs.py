@@ -47,6 +47,16 @@ def cox_rows(
     )
 
 
+def ridge(penalty: Any, q: int) -> Floats:
+    """Penalties (q,) of squared coefficients; zeros for None."""
+    theta = np.zeros(q) if penalty is None else checks.vector(penalty, "penalty", q)
+    if np.any(theta < 0):
+        raise EngineError(
+            "`penalty` must not be negative.", code="bad_penalty", arg="penalty"
+        )
+    return theta
+
+
 def _covariates(x: Any, n: int) -> tuple[Floats, Floats]:
     """Columns and their means; one pass, in threads, also finds what is not finite."""
     columns = np.asarray(x)

@@ -9,8 +9,8 @@ import numpy as np
 
 from . import cache, checks
 from ._typing import Floats
-from .api_cox_inputs import FIRST, cox_rows
-from .api_inputs import control_settings
+from .api_cox_inputs import FIRST, cox_rows, ridge
+from .api_inputs import control_settings, not_finite
 from .api_many import drawn_weights
 from .backends import many_passes
 from .errors import EngineError
@@ -145,11 +145,7 @@ def prepare_cox_many(
     codes = checks.codes(cluster, "cluster", rows.n, None, FIRST)
     settings = control_settings(control)
     q = rows.x.shape[1]
-    theta = np.zeros(q) if penalty is None else checks.vector(penalty, "penalty", q)
-    if np.any(theta < 0):
-        raise EngineError(
-            "`penalty` must not be negative.", code="bad_penalty", arg="penalty"
-        )
+    theta = ridge(penalty, q)
     cache.warm_up("fit_cox_many")
     if coefficients is None:
         full = fit_cox(rows, ties, np.zeros(q), theta, settings, rows.mean)
@@ -159,8 +155,4 @@ def prepare_cox_many(
     try:
         return CoxMany(rows, codes, ties, begin, settings, theta)
     except Imprecise:
-        raise EngineError(
-            "The likelihood is not finite at `coefficients`.",
-            code="overflow",
-            arg="coefficients",
-        ) from None
+        raise not_finite() from None

@@ -6,6 +6,7 @@ Codes come 1-based, as R counts, and leave 0-based.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from . import checks
 from ._typing import Floats, Ints
 from .errors import EngineError
 from .survival.exposure import Records
+from .survival.likelihood import Point, Problem, evaluate
 from .survival.newton import Control
 from .survival.real_times import Basis, Curve, n_columns
-from .survival.run import Rows
+from .survival.run import Rows, prepare
 
 _FIRST = 1  # R's first code
 
@@ -213,3 +215,67 @@ def control_settings(control: Mapping[str, Any] | None) -> Control:
             )
         settings[name] = type(default)(number)
     return Control(**settings)
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """The data of a fit of one design, and its coefficients, checked."""
+
+    rows: Rows
+    n_subjects: int
+    records: list[Records]
+    tables: list[Basis]
+    given: Floats  # (p,) NaN or 0 where dropped
+    ties: str
+
+    def problem(self, rows: Rows | None = None) -> Problem:
+        """The likelihood to work on; of other ``rows`` (weights) if given."""
+        data = prepare(
+            rows or self.rows, self.n_subjects, self.records, [self.tables], self.ties
+        )
+        return data.problem(self.tables)
+
+
+def fitted_model(
+    start: Any,
+    stop: Any,
+    event: Any,
+    stratum: Any,
+    subject: Any,
+    offset: Any,
+    weight: Any,
+    x: Any,
+    n_subjects: int,
+    terms: Sequence[Mapping[str, Any]],
+    design: Sequence[Any],
+    coefficients: Any,
+    ties: str,
+) -> FittedModel:
+    """What the functions that look back at a fit take in common."""
+    n_subjects = int(n_subjects)
+    rows = person_rows(
+        start, stop, event, stratum, subject, offset, weight, x, n_subjects
+    )
+    tables = one_design(design, len(terms))
+    records = exposure_records(terms, n_subjects, are_real([tables]))
+    n_par = rows.x.shape[1] + sum(n_columns(table) for table in tables)
+    given = fitted_coefficients(coefficients, n_par)
+    ties = checks.word(ties, "ties", ("efron", "breslow"))
+    return FittedModel(rows, n_subjects, records, tables, given, ties)
+
+
+def at_coefficients(problem: Problem, given: Floats) -> Point:
+    """The likelihood at ``given`` (p,), where NaN counts as 0."""
+    point = evaluate(problem, np.where(np.isnan(given), 0.0, given))
+    if not np.isfinite(point.loglik):
+        raise not_finite()
+    return point
+
+
+def not_finite() -> EngineError:
+    """The fault of coefficients that no fit can have had."""
+    return EngineError(
+        "The likelihood is not finite at `coefficients`.",
+        code="overflow",
+        arg="coefficients",
+    )

@@ -11,21 +11,16 @@ import numpy as np
 from . import cache, checks
 from ._typing import Floats
 from .api_inputs import (
-    are_real,
+    at_coefficients,
     control_settings,
-    exposure_records,
-    fitted_coefficients,
+    fitted_model,
     inequality_rows,
-    one_design,
-    person_rows,
 )
 from .backends import many_passes, wce_fitter
 from .errors import EngineError
 from .survival import many, newton, replicates
-from .survival.likelihood import Problem, evaluate, moments
+from .survival.likelihood import Problem, moments
 from .survival.newton import Control, Fit
-from .survival.real_times import n_columns
-from .survival.run import prepare
 from .survival.scores import by_subject, residuals
 
 
@@ -152,31 +147,25 @@ def fit_wce_many(
     replicates; with "torch" these may change the last bits. Coefficients are those
     of ``fit_wce`` with the same weights, to a billionth of their standard error.
     """
-    n_subjects = int(n_subjects)
-    rows = person_rows(
-        start, stop, event, stratum, subject, offset, weight, x, n_subjects
-    )
-    tables = one_design(design, len(terms))
-    records = exposure_records(terms, n_subjects, are_real([tables]))
-    n_par = rows.x.shape[1] + sum(n_columns(table) for table in tables)
-    given = fitted_coefficients(coefficients, n_par)
-    ties = checks.word(ties, "ties", ("efron", "breslow"))
+    model = fitted_model(
+        start, stop, event, stratum, subject, offset, weight, x, n_subjects,
+        terms, design, coefficients, ties,
+    )  # fmt: skip
     method = checks.word(method, "method", many.METHODS)
     settings = control_settings(control)
-    limits = inequality_rows([inequality], [tables], rows.x.shape[1])
+    limits = inequality_rows([inequality], [model.tables], model.rows.x.shape[1])
     rows_of_a = limits[0] if limits else None
     make_passes = many_passes(engine, device, memory_mb)
     compute = wce_fitter(engine, device, memory_mb)
     cache.warm_up("fit_wce_many")
-    drawn = drawn_weights(weights, replicates, n_subjects)
-    data = prepare(rows, n_subjects, records, [tables], ties)
-    problem = _limited(data.problem(tables), rows_of_a)
-    full = full_fit(problem, given, ties, settings, n_subjects)
+    drawn = drawn_weights(weights, replicates, model.n_subjects)
+    problem = _limited(model.problem(), rows_of_a)
+    full = full_fit(problem, model.given, model.ties, settings, model.n_subjects)
 
     def refit(w: Floats) -> Fit:
+        rows = model.rows
         changed = replace(rows, weight=rows.weight * w[rows.subject])
-        other = prepare(changed, n_subjects, records, [tables], ties)
-        return compute(_limited(other.problem(tables), rows_of_a), settings)
+        return compute(_limited(model.problem(changed), rows_of_a), settings)
 
     passes = (
         make_passes(problem, drawn) if make_passes and method != "influence" else None
@@ -206,14 +195,8 @@ def full_fit(
     penalty: Floats | None = None,
 ) -> many.FullFit:
     """Where replicates start from: ``given`` (p,), NaN or 0 where dropped."""
-    beta = np.where(np.isnan(given), 0.0, given)
-    point = evaluate(problem, beta)
-    if not np.isfinite(point.loglik):
-        raise EngineError(
-            "The likelihood is not finite at `coefficients`.",
-            code="overflow",
-            arg="coefficients",
-        )
+    point = at_coefficients(problem, given)
+    beta = point.beta
     at = moments(problem, point)
     theta = np.zeros(beta.size) if penalty is None else penalty
     # A dropped column may also come as 0.

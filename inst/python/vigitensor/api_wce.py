@@ -8,18 +8,9 @@ from typing import Any
 import numpy as np
 
 from . import cache, checks
-from .api_inputs import (
-    are_real,
-    exposure_records,
-    fitted_coefficients,
-    one_design,
-    person_rows,
-)
-from .errors import EngineError
-from .survival.likelihood import evaluate, moments
+from .api_inputs import at_coefficients, fitted_model
+from .survival.likelihood import moments
 from .survival.newton import Control, kept_columns
-from .survival.real_times import n_columns
-from .survival.run import prepare
 from .survival.scores import by_subject, residuals
 
 
@@ -67,26 +58,14 @@ def wce_scores(
     As ``residuals(fit, "score")`` and ``"martingale"`` of survival, summed over
     subjects. The time of one and a half Newton steps.
     """
-    n_subjects = int(n_subjects)
-    rows = person_rows(
-        start, stop, event, stratum, subject, offset, weight, x, n_subjects
-    )
-    tables = one_design(design, len(terms))
-    records = exposure_records(terms, n_subjects, are_real([tables]))
-    n_par = rows.x.shape[1] + sum(n_columns(table) for table in tables)
-    given = fitted_coefficients(coefficients, n_par)
-    ties = checks.word(ties, "ties", ("efron", "breslow"))
+    model = fitted_model(
+        start, stop, event, stratum, subject, offset, weight, x, n_subjects,
+        terms, design, coefficients, ties,
+    )  # fmt: skip
     by = checks.word(by, "by", ("subject", "row"))
     cache.warm_up("wce_scores")
-    data = prepare(rows, n_subjects, records, [tables], ties)
-    problem = data.problem(tables)
-    point = evaluate(problem, np.where(np.isnan(given), 0.0, given))
-    if not np.isfinite(point.loglik):
-        raise EngineError(
-            "The likelihood is not finite at `coefficients`.",
-            code="overflow",
-            arg="coefficients",
-        )
+    problem, given = model.problem(), model.given
+    point = at_coefficients(problem, given)
     at = moments(problem, point)
     found = residuals(problem, point, at)
     score, martingale = found.score, found.martingale
@@ -96,9 +75,9 @@ def wce_scores(
     if weighted:
         score = score * problem.weight[:, None]
         martingale = martingale * problem.weight
-    where, size = data.risk.rows, rows.start.size
+    where, size = problem.risk.rows, model.rows.start.size
     if by == "subject":
-        where, size = problem.subject, n_subjects
+        where, size = problem.subject, model.n_subjects
     return {
         "score": by_subject(score, where, size),
         "martingale": np.bincount(where, martingale, size),

@@ -8,22 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import cache, checks
-from ._typing import Floats
-from .api_inputs import (
-    are_real,
-    exposure_records,
-    fitted_coefficients,
-    one_design,
-    person_rows,
-)
-from .errors import EngineError
+from .api_inputs import at_coefficients, fitted_model
 from .survival import baseline as _baseline
-from .survival.likelihood import Point, Problem, evaluate, moments
-from .survival.real_times import n_columns
-from .survival.run import Rows, prepare
+from .survival.likelihood import moments
 
 _FIRST = 1  # R's first code
 
@@ -74,10 +62,13 @@ def wce_baseline(
     The time of one and a half Newton steps. Efron's ties as in ``survival::survfit``
     for Cox models.
     """
-    rows, problem, point = _fitted(
+    model = fitted_model(
         start, stop, event, stratum, subject, offset, weight, x, n_subjects,
-        terms, design, coefficients, ties, "wce_baseline",
+        terms, design, coefficients, ties,
     )  # fmt: skip
+    cache.warm_up("wce_baseline")
+    rows, problem = model.rows, model.problem()
+    point = at_coefficients(problem, model.given)
     risk, q = problem.risk, problem.n_cov
     at = moments(problem, point)
     found = _baseline.baseline(problem, point, at)
@@ -139,10 +130,13 @@ def wce_time_information(
     Three second passes; nothing is kept by event time. With these, the score
     tests of ``survival::cox.zph``.
     """
-    _, problem, point = _fitted(
+    model = fitted_model(
         start, stop, event, stratum, subject, offset, weight, x, n_subjects,
-        terms, design, coefficients, ties, "wce_time_information",
+        terms, design, coefficients, ties,
     )  # fmt: skip
+    cache.warm_up("wce_time_information")
+    problem = model.problem()
+    point = at_coefficients(problem, model.given)
     g = checks.vector(scale, "scale", problem.risk.n_events)
     found = _baseline.time_information(problem, point, g)
     return {
@@ -151,43 +145,3 @@ def wce_time_information(
         "cross": found.cross,
         "square": found.square,
     }
-
-
-def _fitted(
-    start: Any,
-    stop: Any,
-    event: Any,
-    stratum: Any,
-    subject: Any,
-    offset: Any,
-    weight: Any,
-    x: Any,
-    n_subjects: int,
-    terms: Sequence[Mapping[str, Any]],
-    design: Sequence[Any],
-    coefficients: Any,
-    ties: str,
-    function: str,
-) -> tuple[Rows, Problem, Point]:
-    """The problem of a fit, and its likelihood at the coefficients."""
-    n_subjects = int(n_subjects)
-    rows = person_rows(
-        start, stop, event, stratum, subject, offset, weight, x, n_subjects
-    )
-    tables = one_design(design, len(terms))
-    records = exposure_records(terms, n_subjects, are_real([tables]))
-    n_par = rows.x.shape[1] + sum(n_columns(table) for table in tables)
-    given = fitted_coefficients(coefficients, n_par)
-    ties = checks.word(ties, "ties", ("efron", "breslow"))
-    cache.warm_up(function)
-    data = prepare(rows, n_subjects, records, [tables], ties)
-    problem = data.problem(tables)
-    beta: Floats = np.where(np.isnan(given), 0.0, given)
-    point = evaluate(problem, beta)
-    if not np.isfinite(point.loglik):
-        raise EngineError(
-            "The likelihood is not finite at `coefficients`.",
-            code="overflow",
-            arg="coefficients",
-        )
-    return rows, problem, point
