@@ -27,34 +27,10 @@ from ..kernels_math import (
     kernel,
 )
 from . import kernels_many, kernels_records, kernels_risk, kernels_score
-from .kernels_records import last_at_most
+from .kernels_records import last_at_most, search_above, search_from
 
 gather_cells = kernels_risk.gather_cells
 weighted_total = kernels_many.weighted_total
-
-
-@inner
-def _first_above(times, lo, hi, t):
-    """First index in [lo, hi) with times > t."""
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        if times[mid] <= t:
-            lo = mid + 1
-        else:
-            hi = mid
-    return lo
-
-
-@inner
-def _first_from(times, lo, hi, t):
-    """First index in [lo, hi) with times >= t."""
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        if times[mid] < t:
-            lo = mid + 1
-        else:
-            hi = mid
-    return lo
 
 
 @inner
@@ -84,8 +60,8 @@ def _add_doses_real(out, tab, tev, a, n, time, level, p0, p1, m):
     while j < p1 and time[j] < last:
         b = time[j]
         delta = level[j] - now
-        x = _first_above(tev, a, a + n, b) - a
-        y = _first_from(tev, a + x, a + n, b + m) - a
+        x = search_above(tev, a, a + n, b) - a
+        y = search_from(tev, a + x, a + n, b + m) - a
         k = 0
         for e in range(x, y):
             u = tev[a + e] - b
@@ -209,8 +185,8 @@ exposed_runs = kernel(
 )(
     _with(
         kernels_records.exposed_runs,
-        _first_above=_first_above,
-        first_at_least=_first_from,
+        _first_above=search_above,
+        first_at_least=search_from,
     )
 )  # fmt: skip
 
@@ -232,10 +208,10 @@ def mark_cells(i0, i1, lo, hi, subject, tev, ptr, time, level, cells, mark):
         for j in range(ptr[subject[i]], p1 - 1):
             if level[j] == 0.0:
                 continue
-            x = _first_above(tev, a, b, time[j])
-            y = _first_from(tev, x, b, time[j + 1] + m)
+            x = search_above(tev, a, b, time[j])
+            y = search_from(tev, x, b, time[j + 1] + m)
             for e in range(x, y):
                 begin = max(tev[e] - time[j + 1], 0.0)
                 end = min(tev[e] - time[j], m)
-                mark[_first_above(cells, 0, last, begin) - 1] += 1
-                mark[_first_from(cells, 0, last, end)] -= 1
+                mark[search_above(cells, 0, last, begin) - 1] += 1
+                mark[search_from(cells, 0, last, end)] -= 1

@@ -6,6 +6,30 @@ from ..kernels_math import F8R, F8W, I4R, I4W, I8R, I8W, i8, inner, kernel
 
 
 @inner
+def search_from(times, lo, hi, t):
+    """First index in [lo, hi) with times >= t."""
+    while lo < hi:
+        mid = (lo + hi) >> 1
+        if times[mid] < t:
+            lo = mid + 1
+        else:
+            hi = mid
+    return lo
+
+
+@inner
+def search_above(times, lo, hi, t):
+    """First index in [lo, hi) with times > t."""
+    while lo < hi:
+        mid = (lo + hi) >> 1
+        if times[mid] <= t:
+            lo = mid + 1
+        else:
+            hi = mid
+    return lo
+
+
+@inner
 def first_at_least(times, lo, hi, t):
     """First index in [lo, hi) with times >= t; times increase strictly there.
 
@@ -18,26 +42,13 @@ def first_at_least(times, lo, hi, t):
         if times[guess] == t:
             return guess
         hi = guess
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        if times[mid] < t:
-            lo = mid + 1
-        else:
-            hi = mid
-    return lo
+    return search_from(times, lo, hi, t)
 
 
 @inner
 def last_at_most(times, lo, hi, t):
     """Last index in [lo, hi) with times <= t, or lo - 1."""
-    start = lo
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        if times[mid] <= t:
-            lo = mid + 1
-        else:
-            hi = mid
-    return max(lo - 1, start - 1)
+    return search_above(times, lo, hi, t) - 1
 
 
 @inner
