@@ -113,38 +113,33 @@ with_rows <- function(object) {
 #' @rdname cox-methods
 #' @export
 residuals.cox_light <- function(object, ...) {
-  object <- with_rows(object)
-  stats::residuals(object, ...)
+  stats::residuals(with_rows(object), ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom stats predict
 #' @export
 predict.cox_light <- function(object, ...) {
-  object <- with_rows(object)
-  stats::predict(object, ...)
+  stats::predict(with_rows(object), ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom stats fitted
 #' @export
 fitted.cox_light <- function(object, ...) {
-  object <- with_rows(object)
-  stats::fitted(object, ...)
+  stats::fitted(with_rows(object), ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom survival survfit
 #' @export
 survfit.cox_light <- function(formula, ...) { # nolint: object_name_linter.
-  formula <- with_rows(formula)
-  survival::survfit(formula, ...)
+  survival::survfit(with_rows(formula), ...)
 }
 
 #' @rdname cox-methods
 #' @importFrom survival concordance
 #' @export
 concordance.cox_light <- function(object, ...) { # nolint: object_name_linter.
-  object <- with_rows(object)
-  survival::concordance(object, ...)
+  survival::concordance(with_rows(object), ...)
 }

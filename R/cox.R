@@ -181,6 +181,9 @@ foreign_argument <- function(call) {
 surv_columns <- function(formula, data) {
   surv <- plain_surv(rlang::f_lhs(formula))
   if (is.null(surv)) return(NULL)
+  # Data that do not exist stop here: within tryCatch() they would be looked for
+  # again below, and R warns of an argument begun twice.
+  force(data)
   columns <- tryCatch(
     lapply(surv, eval, data, environment(formula)),
     error = function(e) NULL # model.frame() will say it better
