@@ -188,3 +188,22 @@ cohort_size <- function(n, pairs) {
   sprintf("%s patients, %.2f million pairs",
           format(n, big.mark = ",", scientific = FALSE), pairs / 1e6)
 }
+
+# One fit of a cohort of n people from records: the cases records-*.
+measure_records <- function(case, n, target, memory_target = "") {
+  # A person is the same in a cohort of any size: the first 1,500 are fitted by
+  # both engines.
+  few <- bench_cohort(1500)
+  difference <- quiet(check_same_fit(fit_cohort(few),
+                                     fit_cohort(few, "reference")))
+  found <- measure_cohort(bench_cohort(n))
+  size <- cohort_size(n, found[["pairs"]])
+  write_results(
+    case,
+    figure(case, "wce(), records", size, "cpu", found[["seconds"]],
+           target = target, difference = difference),
+    figure(case, "wce(), first call of the process", size, "cpu",
+           found[["first_seconds"]], found[["memory_gb"]],
+           target = memory_target)
+  )
+}
