@@ -138,7 +138,7 @@ draw_population <- function(x, followed, min_cell, look) {
 draw_sample <- function(x, n, seed, look) {
   code <- episode_ids(x)
   people <- unique(code)
-  picked <- with_own_seed(seed, {
+  picked <- with_random_seed(seed, {
     people[sort(sample.int(length(people), min(n, length(people))))]
   })
   mine <- which(code %in% picked)
@@ -160,17 +160,6 @@ draw_sample <- function(x, n, seed, look) {
                  col = colours[k], border = NA)
   drug_legend(colours)
   drawn
-}
-
-with_own_seed <- function(seed, code) {
-  place <- globalenv()
-  old <- place[[".Random.seed"]]
-  on.exit({
-    if (is.null(old)) rm(".Random.seed", envir = place) else
-      assign(".Random.seed", old, envir = place)
-  })
-  set.seed(seed)
-  code
 }
 
 # ---- one person -------------------------------------------------------------

@@ -139,10 +139,7 @@ cox_by_reference <- function(start, weights, method, influence) {
   found <- lapply(seq_len(nrow(weights)), function(b) {
     reference_cox_refit(start, weights[b, start$unit], method)
   })
-  tidy_replicates(
-    do.call(rbind, lapply(found, `[[`, "coefficients")),
-    vapply(found, `[[`, 0, "loglik"), vapply(found, `[[`, "", "reason")
-  )
+  gather_replicates(found)
 }
 
 reference_cox_influence <- function(start, weights, influence) {

@@ -14,6 +14,11 @@ single_replicates <- function(model, weights, method) {
     if (!any(dead)) return(failed_replicate(model, "no_event"))
     one(w)
   })
+  gather_replicates(found)
+}
+
+# found: a list over replicates of list(coefficients, loglik, reason).
+gather_replicates <- function(found) {
   tidy_replicates(
     do.call(rbind, lapply(found, `[[`, "coefficients")),
     vapply(found, `[[`, 0, "loglik"), vapply(found, `[[`, "", "reason")
@@ -57,12 +62,8 @@ weighted_rows <- function(rows, w) {
 reference_stepper <- function(model) {
   rows <- model$rows
   risk <- reference_risk_sets(rows$start, rows$stop, rows$event, rows$stratum)
-  past <- reference_past(risk, rows$subject, rows$n_subjects, model$terms,
-                         list(model$tables))
-  columns <- lapply(seq_along(model$terms), function(k) {
-    past$features(k, model$tables[[k]])
-  })
-  z <- cbind(rows$x[risk$row, , drop = FALSE], do.call(cbind, columns))
+  z <- reference_columns(risk, rows$x, rows$subject, rows$n_subjects,
+                         model$terms, model$tables)
   kept <- !is.na(model$coefficients)
   beta <- model$coefficients[kept]
   z <- z[, kept, drop = FALSE]

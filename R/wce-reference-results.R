@@ -79,11 +79,7 @@ wce_time_information_reference <- function(start, stop, event, stratum, subject,
 reference_sets <- function(start, stop, event, stratum, subject, offset, weight,
                            x, n_subjects, terms, design, coefficients) {
   risk <- reference_risk_sets(start, stop, event, stratum)
-  past <- reference_past(risk, subject, n_subjects, terms, list(design))
-  columns <- lapply(seq_along(terms), function(k) {
-    past$features(k, design[[k]])
-  })
-  z <- cbind(x[risk$row, , drop = FALSE], do.call(cbind, columns))
+  z <- reference_columns(risk, x, subject, n_subjects, terms, design)
   coefficients[is.na(coefficients)] <- 0
   eta <- drop(z %*% coefficients) + offset[risk$row]
   sets <- lapply(split(seq_along(eta), risk$set), function(pairs) {

@@ -8,11 +8,7 @@ wce_scores_reference <- function(start, stop, event, stratum, subject, offset,
                                  coefficients, ties = "efron",
                                  weighted = FALSE, by = "subject") {
   risk <- reference_risk_sets(start, stop, event, stratum)
-  past <- reference_past(risk, subject, n_subjects, terms, list(design))
-  columns <- lapply(seq_along(terms), function(k) {
-    past$features(k, design[[k]])
-  })
-  z <- cbind(x[risk$row, , drop = FALSE], do.call(cbind, columns))
+  z <- reference_columns(risk, x, subject, n_subjects, terms, design)
   used <- !is.na(coefficients)
   eta <- drop(z[, used, drop = FALSE] %*% coefficients[used]) +
     offset[risk$row]
@@ -31,6 +27,15 @@ wce_scores_reference <- function(start, stop, event, stratum, subject, offset,
   score <- total[, -ncol(total), drop = FALSE]
   score[, !used] <- 0
   list(score = score, martingale = total[, ncol(total)])
+}
+
+# Covariates and exposure columns of every pair at risk.
+reference_columns <- function(risk, x, subject, n_subjects, terms, design) {
+  past <- reference_past(risk, subject, n_subjects, terms, list(design))
+  columns <- lapply(seq_along(terms), function(k) {
+    past$features(k, design[[k]])
+  })
+  cbind(x[risk$row, , drop = FALSE], do.call(cbind, columns))
 }
 
 # Of one risk set; the last column is the martingale residual.

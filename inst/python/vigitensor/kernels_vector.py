@@ -23,7 +23,7 @@ from . import kernels_math as m
 WIDTH = 8
 _F8 = ir.DoubleType()
 _I8 = ir.IntType(64)
-_LINE = ir.VectorType(_F8, WIDTH)
+LINE = ir.VectorType(_F8, WIDTH)
 _BITS = ir.VectorType(_I8, WIDTH)
 _FUSE = ("contract",)  # a product may be rounded together with a sum
 
@@ -44,7 +44,7 @@ line = Line()
 @register_model(Line)
 class _LineModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _LINE)
+        super().__init__(dmm, fe_type, LINE)
 
 
 def _arithmetic(symbol: Any, method: str) -> None:
@@ -62,12 +62,12 @@ _arithmetic(operator.sub, "fsub")
 _arithmetic(operator.mul, "fmul")
 
 
-def _pointer(context, builder, array_type, array, position):
+def pointer(context, builder, array_type, array, position):
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [position]), _LINE.as_pointer())
+    return builder.bitcast(builder.gep(data, [position]), LINE.as_pointer())
 
 
-def _same(builder, number, kind=_LINE):
+def same(builder, number, kind=LINE):
     """One number eight times."""
     one = builder.insert_element(
         ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
@@ -76,12 +76,24 @@ def _same(builder, number, kind=_LINE):
     return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), nowhere)
 
 
+def total(builder, v):
+    """Sum of a line, added up in pairs."""
+    for half in (4, 2, 1):
+        index = ir.VectorType(ir.IntType(32), half)
+        low = ir.Constant(index, list(range(half)))
+        high = ir.Constant(index, list(range(half, 2 * half)))
+        v = builder.fadd(
+            builder.shuffle_vector(v, v, low), builder.shuffle_vector(v, v, high)
+        )
+    return builder.extract_element(v, ir.Constant(ir.IntType(32), 0))
+
+
 @intrinsic
 def load8(typingctx, a, i):
     """a.flat[i:i + 8]; the array is contiguous."""
 
     def codegen(context, builder, sig, args):
-        where = _pointer(context, builder, sig.args[0], args[0], args[1])
+        where = pointer(context, builder, sig.args[0], args[0], args[1])
         return builder.load(where, align=8)
 
     return line(a, i8), codegen
@@ -92,7 +104,7 @@ def store8(typingctx, a, i, v):
     """a.flat[i:i + 8] = v."""
 
     def codegen(context, builder, sig, args):
-        where = _pointer(context, builder, sig.args[0], args[0], args[1])
+        where = pointer(context, builder, sig.args[0], args[0], args[1])
         builder.store(args[2], where, align=8)
         return context.get_dummy_value()
 
@@ -104,7 +116,7 @@ def all8(typingctx, x):
     """The number x eight times."""
 
     def codegen(context, builder, sig, args):
-        return _same(builder, args[0])
+        return same(builder, args[0])
 
     return line(f8), codegen
 
@@ -114,15 +126,7 @@ def sum8(typingctx, v):
     """Sum of a line, added up in pairs."""
 
     def codegen(context, builder, sig, args):
-        v = args[0]
-        for half in (4, 2, 1):
-            index = ir.VectorType(ir.IntType(32), half)
-            low = ir.Constant(index, list(range(half)))
-            high = ir.Constant(index, list(range(half, 2 * half)))
-            v = builder.fadd(
-                builder.shuffle_vector(v, v, low), builder.shuffle_vector(v, v, high)
-            )
-        return builder.extract_element(v, ir.Constant(ir.IntType(32), 0))
+        return total(builder, args[0])
 
     return f8(line), codegen
 
@@ -133,7 +137,7 @@ def exp8(typingctx, x):
 
     def codegen(context, builder, sig, args):
         def number(value):
-            return ir.Constant(_LINE, [value] * WIDTH)
+            return ir.Constant(LINE, [value] * WIDTH)
 
         def whole(value):
             return ir.Constant(_BITS, [value] * WIDTH)
@@ -169,7 +173,7 @@ def exp8(typingctx, x):
         off = builder.select(negative, whole(1023 + 60), whole(1023 - 60))
         back = builder.select(negative, number(2.0**-60), number(2.0**60))
         bits = builder.shl(builder.add(builder.bitcast(shifted, _BITS), off), whole(52))
-        scale = builder.bitcast(bits, _LINE)
+        scale = builder.bitcast(bits, LINE)
         return builder.fmul(builder.fmul(p, scale), back)
 
     return line(line), codegen

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._typing import Floats
+from .._typing import Floats, Ints
 from ..pool import one_blas_thread, run_slices
 from . import likelihood
 from .cox_index import build_index, slices_of
@@ -102,6 +102,38 @@ def noise(data: CoxData) -> Floats:
     return 16 * np.finfo(float).eps * size
 
 
+def without_exposure(
+    rows: CoxRows,
+    ties: str,
+    subject: Ints | None = None,
+    n_subjects: int = 1,
+    columns: Ints | None = None,
+) -> likelihood.Problem:
+    """The rows as those of an exposure model with no exposure.
+
+    ``subject`` (n,) are codes, everybody's 0 by default; ``columns`` the
+    positions of the covariates to keep, all by default.
+    """
+    # A row of weight 0 is no tied death either.
+    used = np.flatnonzero(rows.weight > 0)
+    stop = rows.stop[used]
+    start = np.full(stop.size, stop.min() - 1)
+    if rows.start is not None:
+        start = rows.start[used]
+    x = rows.x[used]
+    plain = Rows(
+        start=start,
+        stop=stop,
+        event=rows.event[used],
+        stratum=rows.stratum[used],
+        subject=np.zeros(used.size, np.int32) if subject is None else subject[used],
+        offset=rows.offset[used],
+        weight=rows.weight[used],
+        x=x if columns is None else x[:, columns],
+    )
+    return prepare(plain, n_subjects, [], [[]], ties).problem([])
+
+
 def never_subtracting(
     rows: CoxRows,
     data: CoxData,
@@ -111,23 +143,7 @@ def never_subtracting(
 
     Slower, but right however far apart risks are. Or by those of another engine.
     """
-    # A row of weight 0 is no tied death either.
-    used = np.flatnonzero(rows.weight > 0)
-    stop = rows.stop[used]
-    start = np.full(stop.size, stop.min() - 1)
-    if rows.start is not None:
-        start = rows.start[used]
-    plain = Rows(
-        start=start,
-        stop=stop,
-        event=rows.event[used],
-        stratum=rows.stratum[used],
-        subject=np.zeros(used.size, np.int32),
-        offset=rows.offset[used],
-        weight=rows.weight[used],
-        x=rows.x[used],
-    )
-    problem = prepare(plain, 1, [], [[]], data.ties).problem([])
+    problem = without_exposure(rows, data.ties)
     if evaluator is not None:
         return Objective(
             noise=problem.noise,

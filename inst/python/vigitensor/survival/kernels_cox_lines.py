@@ -10,33 +10,18 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from ..kernels_math import f8, i8, types
-
-WIDTH = 8
-_LINE = ir.VectorType(ir.DoubleType(), WIDTH)
-
-
-def _pointer(context, builder, array_type, array, position):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [position]), _LINE.as_pointer())
+from ..kernels_vector import WIDTH as WIDTH
+from ..kernels_vector import pointer, same, total
 
 
 def _load(builder, pointer):
     return builder.load(pointer, align=8)
 
 
-def _spread(builder, number):
-    """The same number eight times."""
-    one = builder.insert_element(
-        ir.Constant(_LINE, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
-    )
-    nowhere = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(one, ir.Constant(_LINE, ir.Undefined), nowhere)
-
-
 def _times(context, builder, signature, args):
     """r * z.flat[j:j + 8]."""
-    r = _spread(builder, args[2])
-    z = _load(builder, _pointer(context, builder, signature.args[3], args[3], args[4]))
+    r = same(builder, args[2])
+    z = _load(builder, pointer(context, builder, signature.args[3], args[3], args[4]))
     return builder.fmul(r, z)
 
 
@@ -46,7 +31,7 @@ def add_line(typingctx, to, i, r, z, j):
 
     def codegen(context, builder, signature, args):
         v = _times(context, builder, signature, args)
-        where = _pointer(context, builder, signature.args[0], args[0], args[1])
+        where = pointer(context, builder, signature.args[0], args[0], args[1])
         builder.store(builder.fadd(_load(builder, where), v), where, align=8)
         return context.get_dummy_value()
 
@@ -59,15 +44,15 @@ def add_line_exactly(typingctx, to, i, r, z, j):
 
     def codegen(context, builder, signature, args):
         v = _times(context, builder, signature, args)
-        where = _pointer(context, builder, signature.args[0], args[0], args[1])
+        where = pointer(context, builder, signature.args[0], args[0], args[1])
         lost = builder.gep(where, [ir.Constant(ir.IntType(32), 1)])
         high = _load(builder, where)
-        total = builder.fadd(high, v)
-        part = builder.fsub(total, high)
+        high_sum = builder.fadd(high, v)
+        part = builder.fsub(high_sum, high)
         error = builder.fadd(
-            builder.fsub(high, builder.fsub(total, part)), builder.fsub(v, part)
+            builder.fsub(high, builder.fsub(high_sum, part)), builder.fsub(v, part)
         )
-        builder.store(total, where, align=8)
+        builder.store(high_sum, where, align=8)
         builder.store(builder.fadd(_load(builder, lost), error), lost, align=8)
         return context.get_dummy_value()
 
@@ -80,7 +65,7 @@ def set_line(typingctx, to, i, r, z, j):
 
     def codegen(context, builder, signature, args):
         v = _times(context, builder, signature, args)
-        where = _pointer(context, builder, signature.args[0], args[0], args[1])
+        where = pointer(context, builder, signature.args[0], args[0], args[1])
         builder.store(v, where, align=8)
         return context.get_dummy_value()
 
@@ -94,16 +79,9 @@ def dot_line(typingctx, a, i, b, j):
     def codegen(context, builder, signature, args):
         kinds = signature.args
         v = builder.fmul(
-            _load(builder, _pointer(context, builder, kinds[0], args[0], args[1])),
-            _load(builder, _pointer(context, builder, kinds[2], args[2], args[3])),
+            _load(builder, pointer(context, builder, kinds[0], args[0], args[1])),
+            _load(builder, pointer(context, builder, kinds[2], args[2], args[3])),
         )
-        for half in (4, 2, 1):
-            index = ir.VectorType(ir.IntType(32), half)
-            low = ir.Constant(index, list(range(half)))
-            high = ir.Constant(index, list(range(half, 2 * half)))
-            v = builder.fadd(
-                builder.shuffle_vector(v, v, low), builder.shuffle_vector(v, v, high)
-            )
-        return builder.extract_element(v, ir.Constant(ir.IntType(32), 0))
+        return total(builder, v)
 
     return f8(a, i8, b, i8), codegen

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from .._typing import Floats
+from .cox import without_exposure
 from .cox_many import CoxMany, ManyFits
 from .likelihood import Problem
 from .many import COLLINEAR, FullFit, fit_many
 from .many_pass import Passes
 from .newton import Fit
-from .run import Rows, prepare
 
 
 def fit_on_device(
@@ -28,7 +28,13 @@ def fit_on_device(
 ) -> ManyFits:
     """As ``CoxMany.fit``, the passes by ``make_passes``."""
     weights = np.ascontiguousarray(counts[:, : shared.n_clusters], np.float64)
-    problem = _problem(shared)
+    problem = without_exposure(
+        shared.rows,
+        shared.data.ties,
+        shared.cluster_of_rows,
+        shared.n_clusters,
+        shared.kept,
+    )
     q = shared.beta.size
     var, score = shared.influence()
     full = FullFit(
@@ -52,24 +58,3 @@ def fit_on_device(
     )  # fmt: skip
     out.coefficients[:, shared.kept] = found.coefficients
     return out
-
-
-def _problem(shared: CoxMany) -> Problem:
-    """The rows at risk as those of an exposure model, subjects being clusters."""
-    rows, cluster = shared.rows, shared.cluster_of_rows
-    used = np.flatnonzero(rows.weight > 0)
-    stop = rows.stop[used]
-    start = np.full(stop.size, stop.min() - 1)
-    if rows.start is not None:
-        start = rows.start[used]
-    plain = Rows(
-        start=start,
-        stop=stop,
-        event=rows.event[used],
-        stratum=rows.stratum[used],
-        subject=cluster[used],
-        offset=rows.offset[used],
-        weight=rows.weight[used],
-        x=rows.x[used][:, shared.kept],
-    )
-    return prepare(plain, shared.n_clusters, [], [[]], shared.data.ties).problem([])
