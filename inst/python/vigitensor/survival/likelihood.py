@@ -200,25 +200,58 @@ def buffers(n: int) -> Floats:
     return room[skip : skip + n * (BLOCK + PAD)].reshape(n, BLOCK + PAD)
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """Linear predictors of rows, and what is taken off at each event time."""
+
+    lin: Floats  # (n,) without exposure, less the largest of these rows
+    down: Floats  # (events + PAD,)
+    factor: Floats  # (events,) exp(-down)
+
+
 @np.errstate(all="ignore")
 def evaluate(problem: Problem, beta: Floats) -> Point:
     """First pass: log-likelihood at ``beta`` (p,), covariates first.
 
     The value is -inf or nan where risks overflow; the caller steps back.
     """
-    p, risk, q = problem, problem.risk, problem.n_cov
-    death_eta = p.death_x @ beta + p.offset[risk.death_row]
-    lin = p.z @ beta[:q] + p.offset if q else p.offset
-    # Risks are counted from the largest of a death at each event time, so none
-    # that matters leaves the range of doubles, however large coefficients grow;
-    # rows without a dose, whose risk holds over many event times, from `top`.
-    top = float(lin.max())
-    lin = lin - top
+    risk = problem.risk
+    eta, shift = death_risks(
+        risk, problem.death_x @ beta + problem.offset[risk.death_row]
+    )
+    low = lower(problem, beta, shift)
+    return settle(risk, beta, eta, low, risk_sums(problem, beta, low))
+
+
+def death_risks(risk: RiskSet, eta: Floats) -> tuple[Floats, Floats]:
+    """Linear predictors of the deaths, lowered, and by what: (events,).
+
+    Risks are counted from the largest of a death at each event time, so none that
+    matters leaves the range of doubles, however large coefficients grow.
+    """
     counts = risk.death_weight > 0
-    shift = np.maximum.reduceat(np.where(counts, death_eta, -np.inf), risk.death_begin)
-    death_eta = death_eta - shift[risk.death_event]
+    shift = np.maximum.reduceat(np.where(counts, eta, -np.inf), risk.death_begin)
+    return eta - shift[risk.death_event], shift
+
+
+@np.errstate(all="ignore")
+def lower(problem: Problem, beta: Floats, shift: Floats) -> Lowered:
+    """Rows of a data set, or of a part of it, less ``shift`` (events,).
+
+    Rows without a dose, whose risk holds over many event times, are counted from
+    the largest of them.
+    """
+    p, q = problem, problem.n_cov
+    lin = p.z @ beta[:q] + p.offset if q else p.offset
+    top = float(lin.max()) if lin.size else 0.0
     down = np.append(shift - top, np.zeros(PAD))
-    factor = np.exp(top - shift)
+    return Lowered(lin - top, down, np.exp(top - shift))
+
+
+@np.errstate(all="ignore")
+def risk_sums(problem: Problem, beta: Floats, low: Lowered) -> Floats:
+    """Lowered risk at each event time of these rows, (events,)."""
+    p, risk, q = problem, problem.risk, problem.n_cov
     wtab = np.empty((p.cut.size, p.ctab.shape[1]))
     for k in range(p.cut.size):
         columns = slice(p.col_ptr[k], p.col_ptr[k + 1])
@@ -230,17 +263,25 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
     def work(span: tuple[int, int]) -> Floats:
         s0 = np.zeros(risk.n_events + PAD)
         kernel(
-            span[0], span[1], risk.lo, risk.hi, p.subject, lin, p.weight,
+            span[0], span[1], risk.lo, risk.hi, p.subject, low.lin, p.weight,
             p.runs.ptr, p.runs.lo, p.runs.hi,
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, wtab,
-            down, factor,
+            low.down, low.factor,
             risk.log2, risk.levels, risk.width,
             np.zeros((risk.levels * risk.width, 1)), buffers(1), s0,
         )  # fmt: skip
         return s0[:-PAD]
 
     run_slices(work, p.slices, total.add)
-    s0 = total.value()
+    return total.value()
+
+
+@np.errstate(all="ignore")
+def settle(
+    risk: RiskSet, beta: Floats, death_eta: Floats, low: Lowered, s0: Floats
+) -> Point:
+    """The likelihood, from the risk of all rows at each event time."""
+    counts = risk.death_weight > 0
     rho = np.where(counts, risk.death_weight * np.exp(death_eta), 0.0)
     at = risk.death_event
     s0_at = s0[at]
@@ -253,22 +294,44 @@ def evaluate(problem: Problem, beta: Floats) -> Point:
     ratio = s0_at / phi
     if not np.all(phi > 0):
         loglik = float("nan")
-    return Point(beta, loglik, lin, down, factor, s0, rho, ratio)
+    return Point(beta, loglik, low.lin, low.down, low.factor, s0, rho, ratio)
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def moments(problem: Problem, point: Point) -> Moments:
     """Second pass: score and information at a point with a finite likelihood."""
+    low = Lowered(point.lin, point.down, point.factor)
+    wt = event_weights(problem.risk, point)
+    sums = moment_sums(problem, point.beta, low, wt)
+    return derivatives(problem.risk, problem.death_x, problem.n_cov, point, sums)
+
+
+def event_weights(risk: RiskSet, point: Point) -> Floats:
+    """w(t), (events,)."""
+    wt: Floats = risk.mean_weight / point.s0
+    return wt * np.add.reduceat(point.phi, risk.death_begin)
+
+
+@dataclass(frozen=True)
+class MomentSums:
+    """What rows, or some of them, add to the second pass."""
+
+    features: Floats  # (p, events) sums of rho x at risk, exposure first
+    second: Floats  # (p, p) of w(t) rho x x'
+    first: Floats  # (p,) of w(t) rho x
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def moment_sums(problem: Problem, beta: Floats, low: Lowered, wt: Floats) -> MomentSums:
+    """Sums over these rows, with weights ``wt`` (events,)."""
     p, risk, q = problem, problem.risk, problem.n_cov
     n_feat = p.n_par - q
-    begin, at, fraction = risk.death_begin, risk.death_event, risk.fraction
-    wt = risk.mean_weight / point.s0 * np.add.reduceat(point.phi, begin)
     module = passes(p.tev)
     cells = np.empty(risk.levels * risk.width if q else 0)
     if q:
-        module.gather_cells(wt * point.factor, risk.width, cells)
+        module.gather_cells(wt * low.factor, risk.width, cells)
     wt = np.append(wt, np.zeros(PAD))
-    coef = np.ascontiguousarray(point.beta[q:])
+    coef = np.ascontiguousarray(beta[q:])
     s1 = Sum((p.n_par, risk.n_events))
     second = Sum((p.n_par, p.n_par))
     below = tuple(q + at for at in np.tril_indices(n_feat))
@@ -281,11 +344,11 @@ def moments(problem: Problem, point: Point) -> Moments:
         u = np.zeros(i1 - i0 if q else 0)
         v = np.zeros((i1 - i0, n_feat))
         module.moment_pass(
-            i0, i1, risk.lo, risk.hi, p.subject, point.lin, p.weight, p.z,
+            i0, i1, risk.lo, risk.hi, p.subject, low.lin, p.weight, p.z,
             p.runs.ptr, p.runs.lo, p.runs.hi,
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
             p.col_ptr, coef, risk.log2, risk.levels, risk.width, wt, cells,
-            point.down, point.factor,
+            low.down, low.factor,
             np.zeros((risk.levels * risk.width if q else 0, q)),
             buffers(2 * n_feat + 1), part, square, u, v,
         )  # fmt: skip
@@ -308,17 +371,25 @@ def moments(problem: Problem, point: Point) -> Moments:
         first.add(result[2])
 
     run_slices(work, p.slices, reduce)
-    grad, info = first.value(), second.value()
-    features_first = s1.value()
-    xbar = np.concatenate((features_first[n_feat:], features_first[:n_feat])).T
+    return MomentSums(s1.value(), second.value(), first.value())
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def derivatives(
+    risk: RiskSet, death_x: Floats, n_cov: int, point: Point, sums: MomentSums
+) -> Moments:
+    """Score and information, from the sums over all rows."""
+    at, n_feat = risk.death_event, death_x.shape[1] - n_cov
+    grad, info = sums.first, sums.second
+    xbar = np.concatenate((sums.features[n_feat:], sums.features[:n_feat])).T
     xbar /= point.s0[:, None]  # (events, p)
 
     if risk.tied:
         # phi_l takes the share l/d of the deaths' own risk away.
-        w2 = over_deaths(risk, fraction * point.phi) / point.s0
-        grad = grad - (w2[at] * point.death_rho) @ p.death_x
-    score = risk.death_weight @ p.death_x - grad
-    info, raw = information(risk, p.death_x, point, info, xbar)
+        w2 = over_deaths(risk, risk.fraction * point.phi) / point.s0
+        grad = grad - (w2[at] * point.death_rho) @ death_x
+    score = risk.death_weight @ death_x - grad
+    info, raw = information(risk, death_x, point, info, xbar)
     return Moments(score, info, raw, xbar)
 
 

@@ -40,6 +40,29 @@ class RiskSet:
         return int(self.time.size)
 
 
+@dataclass(frozen=True)
+class EventTimes:
+    """Every (stratum, time) at which somebody has an event, as sorted keys."""
+
+    times: Floats  # (u,) distinct times
+    keys: Ints  # (events,) stratum * (u + 1) + position of the time
+
+    @property
+    def time(self) -> Floats:
+        """Time of each event index, (events,)."""
+        found: Floats = self.times[self.keys % (self.times.size + 1)]
+        return found
+
+
+@dataclass(frozen=True)
+class Deaths:
+    """Rows whose event counts, in the order of their event index."""
+
+    row: Ints  # (deaths,) positions among the rows at risk
+    event: Ints  # (deaths,) event index
+    weight: Floats  # (deaths,)
+
+
 def build_risk_set(
     start: Floats,
     stop: Floats,
@@ -56,51 +79,107 @@ def build_risk_set(
     """
     counts = np.flatnonzero((event != 0) & (weight > 0))
     if counts.size == 0:
-        raise EngineError(
-            "At least one row must have an event and a positive weight; none has.",
-            code="no_event",
-            arg="event",
-        )
-    times = np.unique(stop[counts])
+        raise no_event()
+    events = index_events(stop[counts], stratum[counts])
+    rows, lo, hi, deaths = place_rows(events, start, stop, event, stratum, weight)
+    return risk_set(events, rows, lo, hi, deaths, ties)
+
+
+def no_event() -> EngineError:
+    """The fault of data in which nothing happens."""
+    return EngineError(
+        "At least one row must have an event and a positive weight; none has.",
+        code="no_event",
+        arg="event",
+    )
+
+
+def index_events(stop: Floats, stratum: Ints) -> EventTimes:
+    """Event times of the rows with an event that counts."""
+    times = np.unique(stop)
     # One sorted key per (stratum, time), and where each pair would be among them.
-    step = times.size + 1
-    base = stratum.astype(np.int64) * step
-    keys = np.unique(base[counts] + np.searchsorted(times, stop[counts]))
-    lo = _before(keys, base + _rank(times, start), int(base.max()) + step)
-    hi = _before(keys, base + _rank(times, stop), int(base.max()) + step)
+    base = stratum.astype(np.int64) * (times.size + 1)
+    return EventTimes(times, np.unique(base + np.searchsorted(times, stop)))
+
+
+def place_rows(
+    events: EventTimes,
+    start: Floats,
+    stop: Floats,
+    event: Ints,
+    stratum: Ints,
+    weight: Floats,
+) -> tuple[Ints, Ints, Ints, Deaths]:
+    """Rows at risk somewhere, their ranges [lo, hi) of event indices, deaths."""
+    times, keys = events.times, events.keys
+    base = stratum.astype(np.int64) * (times.size + 1)
+    size = max(int(base.max(initial=0)), int(keys[-1])) + times.size + 1
+    lo = _before(keys, base + _rank(times, start), size)
+    hi = _before(keys, base + _rank(times, stop), size)
     rows = np.flatnonzero((lo < hi) & (weight > 0))
     if rows.size < lo.size:
         lo, hi = lo[rows], hi[rows]
 
     # A death's event index is the last one of its row, if that is its time.
-    event_time = times[keys % step]
     dead = np.flatnonzero(event[rows])
     at = hi[dead] - 1
-    here = event_time[at] == stop[rows[dead]]
+    here = events.time[at] == stop[rows[dead]]
     dead, at = dead[here], at[here]
     order = np.argsort(at, kind="stable")
     dead, at = dead[order], at[order]
-    begin = np.searchsorted(at, np.arange(keys.size))
+    deaths = Deaths(dead.astype(np.int32), at.astype(np.int32), weight[rows[dead]])
+    return rows, lo, hi, deaths
+
+
+def risk_set(
+    events: EventTimes, rows: Ints, lo: Ints, hi: Ints, deaths: Deaths, ties: str
+) -> RiskSet:
+    """Everything together; the deaths are all of those of the data set."""
+    at = deaths.event
+    begin = np.searchsorted(at, np.arange(events.keys.size))
     size = np.diff(np.append(begin, at.size))
-    death_weight = weight[rows[dead]]
     fraction = np.zeros(at.size)
     if ties == "efron":
         fraction = (np.arange(at.size) - begin[at]) / size[at]
-    width = 1 << int(keys.size - 1).bit_length()
+    mean_weight = np.add.reduceat(deaths.weight, begin) / size
+    return _with_table(events, rows, lo, hi, deaths, begin, fraction, mean_weight)
+
+
+def part_of_risk_set(
+    events: EventTimes, rows: Ints, lo: Ints, hi: Ints, deaths: Deaths
+) -> RiskSet:
+    """Some of the rows of a data set: their ties are not known here."""
+    none = np.zeros(0)
+    begin = np.zeros(0, np.int64)
+    fraction = np.zeros(deaths.row.size)
+    return _with_table(events, rows, lo, hi, deaths, begin, fraction, none)
+
+
+def _with_table(
+    events: EventTimes,
+    rows: Ints,
+    lo: Ints,
+    hi: Ints,
+    deaths: Deaths,
+    begin: Ints,
+    fraction: Floats,
+    mean_weight: Floats,
+) -> RiskSet:
+    width = 1 << int(events.keys.size - 1).bit_length()
     log2 = np.zeros(width, np.int32)
     for level in range(int(width).bit_length() - 1):
         log2[1 << level : 2 << level] = level + 1
     return RiskSet(
-        time=event_time,
+        time=events.time,
         rows=rows,
         lo=lo,
         hi=hi,
-        death_row=dead.astype(np.int32),
-        death_event=at.astype(np.int32),
-        death_weight=death_weight,
+        death_row=deaths.row,
+        death_event=deaths.event,
+        death_weight=deaths.weight,
         death_begin=begin,
         fraction=fraction,
-        mean_weight=np.add.reduceat(death_weight, begin) / size,
+        mean_weight=mean_weight,
         tied=bool(fraction.any()),
         width=width,
         levels=int(width).bit_length(),
