@@ -26,6 +26,9 @@
 #'   default on Linux is the build for NVIDIA GPUs, several gigabytes; it
 #'   computes on the processor too. Where a smaller build is wanted, name it in
 #'   `packages`, or bring its wheel and use `from`.
+#' @param parts `NULL`, or optional parts: `"duckdb"` to read Parquet and CSV
+#'   files ([parquet_source()]), `"dask"` to compute on several machines (it
+#'   needs Python 3.10). Their versions are fixed.
 #' @param quiet `TRUE`: say nothing unless something fails.
 #' @return The path of the environment's Python, invisibly.
 #' @section Errors:
@@ -44,8 +47,9 @@
 #' # What it would use and where
 #' engine_info()
 install_engine <- function(from = NULL, python = NULL, packages = NULL,
-                           gpu = FALSE, quiet = FALSE) {
+                           gpu = FALSE, parts = NULL, quiet = FALSE) {
   check_install_arguments(from, python, packages, gpu, quiet)
+  parts <- unlist(engine_parts[check_parts(parts)], use.names = FALSE)
   say <- function(...) if (!quiet) rlang::inform(paste0(...))
   folder <- engine_environment()
   own_python <- environment_python(folder)
@@ -56,7 +60,7 @@ install_engine <- function(from = NULL, python = NULL, packages = NULL,
         short_path(base))
     make_environment(base, folder)
   }
-  wanted <- c(engine_requirements(), if (gpu) "torch", packages)
+  wanted <- c(engine_requirements(), if (gpu) "torch", parts, packages)
   lacking <- wanted[!has_packages(own_python, wanted)]
   if (length(lacking)) {
     say("Installing ", paste(lacking, collapse = ", "),

@@ -13,9 +13,12 @@ mkdir -p "$DIST/wheels" "$WORK/library"
 
 # ---- wheels -----------------------------------------------------------------
 
-# The same list as install_engine() uses here: NumPy < 2 with an old reticulate.
-mapfile -t wanted < <(Rscript --vanilla -e \
-  'writeLines(getFromNamespace("engine_requirements", "vigitensor")())')
+# The same list as install_engine() uses here: NumPy < 2 with an old reticulate;
+# and the optional parts.
+mapfile -t wanted < <(Rscript --vanilla -e '
+  ours <- function(name) getFromNamespace(name, "vigitensor")
+  writeLines(c(ours("engine_requirements")(),
+               unlist(ours("engine_parts"), use.names = FALSE)))')
 python="$(Rscript --vanilla -e \
   'cat(getFromNamespace("wanted_python", "vigitensor")()$path)')"
 
@@ -60,6 +63,7 @@ writeLines(c(
   "3. In R, in this folder:",
   "     library(vigitensor)",
   "     install_engine(from = \"wheels\")",
+  "     # with DuckDB and Dask: parts = c(\"duckdb\", \"dask\")",
   "     engine_info()",
   "",
   "Python needs its venv module and its shared library; on Debian 12:",
@@ -87,7 +91,7 @@ mkdir -p "$trial/library" "$trial/home"
     stopifnot(startsWith(normalizePath(find.package("vigitensor")),
                          normalizePath(Sys.getenv("TRIAL"))),
               !engine_available())
-    install_engine(from = "wheels")
+    install_engine(from = "wheels", parts = c("duckdb", "dask"))
     info <- engine_info()
     print(info)
     stopifnot(info$available, info$cache_is_warm,

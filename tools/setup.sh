@@ -6,6 +6,7 @@
 #   package  this package, in R's library, from the files as they are now
 #   engine   the engine's own Python environment, by install_engine()
 #   torch    torch in that environment, for the tests of engine "torch"
+#   parts    its optional parts, DuckDB and Dask, for the tests
 #   demo     .cache/demo-venv: the records of the demo and DuckDB
 #
 # Each part first asks whether it is done already, and writes its mark last: one
@@ -21,10 +22,11 @@ DEBIAN_PACKAGES=(
   r-cran-cli r-cran-rlang r-cran-reticulate r-cran-rcpp r-cran-survival
   r-cran-testthat r-cran-knitr r-cran-rmarkdown r-cran-roxygen2 r-cran-lintr
   r-cran-ggplot2 r-cran-generics r-cran-withr r-cran-bit64 r-cran-pkgload
+  r-cran-dbi r-cran-rsqlite r-cran-rpostgresql r-cran-data.table postgresql-15
 )
 R_PACKAGES=(
   cli rlang reticulate Rcpp survival testthat knitr rmarkdown roxygen2 lintr
-  ggplot2 generics withr bit64 pkgload
+  ggplot2 generics withr bit64 pkgload DBI RSQLite RPostgreSQL data.table
 )
 
 is_debian_12() {
@@ -171,11 +173,20 @@ setup_torch() {
     "$(grep '^torch==' tools/requirements/dev.txt)"
 }
 
+setup_parts() {
+  say "Engine: its optional parts, for the tests"
+  local pins
+  mapfile -t pins < <(grep -E '^(duckdb|dask|distributed)==' \
+    tools/requirements/dev.txt)
+  PYTHON="$(find_python)" Rscript --vanilla tools/setup-engine.R "${pins[@]}"
+}
+
 # -----------------------------------------------------------------------------
 
 for part in "$@"; do
   case "$part" in
-    system | dev | package | engine | torch | demo) "setup_$part" ;;
-    *) die "no such part: $part. There are: system dev package engine torch demo." ;;
+    system | dev | package | engine | torch | parts | demo) "setup_$part" ;;
+    *) die "no such part: $part. There are:" \
+      "system dev package engine torch parts demo." ;;
   esac
 done

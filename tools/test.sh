@@ -97,7 +97,7 @@ no_python_steps() {
 
 bash tools/setup.sh system dev
 if [[ "$GROUP" == all || "$GROUP" == full || "$GROUP" == check ]]; then
-  bash tools/setup.sh package engine torch
+  bash tools/setup.sh package engine torch parts
 fi
 rm -rf "$OUT"
 mkdir -p "$OUT"

@@ -1,9 +1,24 @@
 # Tests of the engine, and R in a fresh process.
 
+engine_is_required <- function() {
+  identical(tolower(Sys.getenv("VIGITENSOR_REQUIRE_ENGINE")), "true")
+}
+
+# Skips where a part of the engine is missing, as skip_if_no_engine().
+skip_if_no_part <- function(part) {
+  skip_if_no_engine()
+  if (engine_has(part)) return(invisible(TRUE))
+  if (engine_is_required()) {
+    stop("VIGITENSOR_REQUIRE_ENGINE is true, but there is no ", part, ".",
+         call. = FALSE)
+  }
+  testthat::skip(paste(part, "is not installed"))
+}
+
 # Skips where there is no engine; fails instead where one is required.
 skip_if_no_engine <- function() {
   if (engine_available()) return(invisible(TRUE))
-  if (identical(tolower(Sys.getenv("VIGITENSOR_REQUIRE_ENGINE")), "true")) {
+  if (engine_is_required()) {
     stop("VIGITENSOR_REQUIRE_ENGINE is true, but there is no engine: ",
          .engine$reason, call. = FALSE)
   }

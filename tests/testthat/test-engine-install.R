@@ -38,6 +38,8 @@ test_that("arguments are checked", {
                class = "vigitensor_error_install_packages")
   expect_error(install_engine(gpu = NA),
                class = "vigitensor_error_install_flag")
+  expect_error(install_engine(parts = "arrow"),
+               class = "vigitensor_error_install_parts")
   expect_error(install_engine(quiet = "yes"),
                class = "vigitensor_error_install_flag")
 })
@@ -110,6 +112,31 @@ test_that("from a folder, pip looks nowhere else", {
   expect_match(pip, paste("--no-index --find-links", normalizePath(wheels)),
                fixed = TRUE)
   expect_match(pip, "threadpoolctl torch scipy$")
+})
+
+test_that("optional parts are asked for by name, at fixed versions", {
+  skip_on_os("windows")
+  home <- withr::local_tempdir()
+  withr::local_envvar(VIGITENSOR_HOME = home, VIGITENSOR_PYTHON = NA,
+                      RETICULATE_PYTHON = NA, VIGITENSOR_CACHE_DIR = home)
+  python <- fake_python()
+  install_engine(python = python, parts = c("dask", "duckdb"), quiet = TRUE)
+  log <- readLines(file.path(dirname(python), "log"))
+  pip <- grep("pip install", log, value = TRUE)
+  expect_match(pip, paste("threadpoolctl dask==[0-9.]+ distributed==[0-9.]+",
+                          "duckdb==[0-9.]+$"))
+})
+
+test_that("a part that is not there is an error that says how to get it", {
+  skip_if_no_engine()
+  for (part in names(engine_parts)) {
+    expect_true(engine_has(part) || !engine_is_required(), info = part)
+  }
+  if (engine_has("duckdb")) expect_silent(need_part("duckdb"))
+  error <- expect_error(abort_no_part("dask"),
+                        class = "vigitensor_error_no_dask")
+  expect_match(conditionMessage(error), "install_engine(parts = \"dask\")",
+               fixed = TRUE)
 })
 
 test_that("when pip fails its words are shown", {

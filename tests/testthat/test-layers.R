@@ -43,6 +43,7 @@ floors <- list(
   "^(options|progress|zzz|vigitensor-package|data)$" = 1L,
   "^engine-" = 1L,
   "^(claims|simulate|unit-rows)" = 2L,
+  "^source" = 2L,
   "^wce-(basis|cases|check|clock|constraint|covariates|design)" = 2L,
   "^wce-(exposure|formula)" = 2L,
   "^wce-(profile|reference|shape)" = 2L,
@@ -116,6 +117,13 @@ test_that("the package and its engine have one version", {
   version <- sub("^__version__[^\"']*[\"']([^\"']+)[\"'].*$", "\\1", line)
   expect_identical(version,
                    as.character(utils::packageVersion("vigitensor")))
+})
+
+test_that("developers and users have the optional parts in one version", {
+  pins <- file.path(source_folder(), "tools", "requirements", "dev.txt")
+  parts <- getFromNamespace("engine_parts", "vigitensor")
+  expect_identical(setdiff(unlist(parts, use.names = FALSE), readLines(pins)),
+                   character())
 })
 
 test_that("everything exported is documented, and no help page is empty", {
