@@ -5,8 +5,9 @@
 # are, which reticulate sends without a copy; strings, NULL, lists of these.
 # R has no scalars: an argument that the engine declares as a number, and the
 # numbers in a list of settings, cross as numbers.
-# Refused, as they would arrive changed in silence: NA (TRUE, -2147483648 or
-# "NA" on the other side), factors, dates, data frames and all other objects.
+# Refused, as they would arrive changed in silence: NA that is not a double (it
+# would be TRUE, -2147483648 or "NA" on the other side), factors, dates, data
+# frames and all other objects.
 # Anything refused here is our own mistake: users' input was checked before.
 #
 # Back: arrays with one dimension become vectors, everything else is plain
@@ -24,7 +25,9 @@ to_engine <- function(x, name = "x", number = FALSE) {
   if (!is.numeric(x) && !is.logical(x) && !is.character(x)) {
     abort_crossing(name, sprintf("is of type %s", typeof(x)))
   }
-  if (anyNA(x)) {
+  # Missing doubles arrive as NaN, which the engine refuses itself: looking at
+  # every number twice would take longer than sending it.
+  if (!is.double(x) && anyNA(x)) {
     abort_crossing(name, sprintf("has %d missing values", sum(is.na(x))))
   }
   if (is.character(x)) {

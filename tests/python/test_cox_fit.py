@@ -7,7 +7,7 @@ from oracles.dense import DenseCox
 from oracles.dense_cox import exact_sums
 from vigitensor import api, device
 from vigitensor.errors import EngineError
-from vigitensor.survival import cox, cox_likelihood
+from vigitensor.survival import cox, cox_moments
 
 
 def check(rows, ties, **options):
@@ -74,7 +74,7 @@ def test_sums_that_never_subtract(seed, monkeypatch):
 def test_first_moments_in_twice_the_precision(q, monkeypatch):
     rows = random_cox(3, q=q, right=False)
     fit = api.fit_cox(**arguments(rows))
-    monkeypatch.setattr(cox_likelihood, "plain_is_enough", lambda *_: False)
+    monkeypatch.setattr(cox_moments, "plain_is_enough", lambda *_: False)
     other = api.fit_cox(**arguments(rows))
     np.testing.assert_allclose(fit["info"], other["info"], rtol=1e-10, atol=1e-10)
 

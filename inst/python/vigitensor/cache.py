@@ -30,7 +30,7 @@ from typing import Any
 # a first fit should wait for its own only. Kernels for real-valued times and for
 # exact ties compile when a fit first has them.
 _WCE = ("survival.kernels_records", "survival.kernels_risk")
-_COX = ("survival.kernels_cox",)
+_COX = ("survival.kernels_cox", "survival.kernels_cox_moments")
 _COX_RESULTS = (*_COX, "survival.kernels_cox_residuals")
 KERNELS_OF = {
     "fit_wce": _WCE,

@@ -12,15 +12,9 @@ import numpy as np
 from .._typing import Floats, Ints
 from ..pool import one_blas_thread, run_slices
 from . import likelihood
-from .cox_index import build_index, slices_of
-from .cox_likelihood import (
-    CoxData,
-    Point,
-    build_data,
-    evaluate,
-    imprecise,
-    moments,
-)
+from .cox_index import SLICE, build_index, slices_of
+from .cox_likelihood import CoxData, Point, build_data, evaluate, imprecise
+from .cox_moments import moments
 from .cox_newton import Imprecise, Objective, Solution, maximise
 from .cox_residuals import Fitted, martingale
 from .cox_rows import CoxRows
@@ -87,10 +81,13 @@ def _solve(
                 Objective(
                     noise(data), deaths, lambda beta: evaluate(data, beta),
                     lambda point: moments(data, point), imprecise,
+                    long=data.index.n > SLICE,
                 ),
                 init, theta, control,
             )  # fmt: skip
-            return solution, solution.point
+            point = solution.point
+            there = point.beta is solution.beta
+            return solution, point if there else evaluate(data, solution.beta)
     objective = never_subtracting(rows, data, evaluator)
     solution = maximise(objective, init, theta, control)
     return solution, evaluate(data, solution.beta)
@@ -169,11 +166,14 @@ def linear_predictors(
     if data.index.rows.size == 0:
         return point.lin + shift
     lin = np.empty(rows.n)
+    never = np.ones(rows.n, bool)
+    never[data.index.rows] = False
+    never_rows = np.flatnonzero(never)
 
     def work(span: tuple[int, int]) -> None:
-        part = slice(*span)
+        part = never_rows[slice(*span)]
         lin[part] = (rows.x[part] - rows.mean) @ beta + rows.offset[part] + shift
 
-    run_slices(work, slices_of(rows.n))
+    run_slices(work, slices_of(never_rows.size))
     lin[data.index.rows] = point.lin + shift
     return lin

@@ -34,11 +34,8 @@ from .cox_index import KERNELS, CoxIndex, slices_of
 WIDTH = 8
 # Smallest share of a sum in what passed through it: see kernels_cox.
 _SMALLEST_SHARE = 1e-18
-# Error of the information that plain first moments may leave, relative.
-_PLAIN_ERROR = 1e-9
 # Rows of one table; more tables at a time cost memory.
-_PART = 262144
-_BLAS_ROWS = 512
+_PART = 131072
 
 
 @dataclass(frozen=True)
@@ -93,15 +90,6 @@ class Point:
     ratio: Floats  # (deaths,) S0 / phi_l
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Derivatives at one parameter vector."""
-
-    score: Floats  # (q,)
-    info: Floats  # (q, q) minus the Hessian
-    raw: Floats  # (q,) second moments before means are taken off
-
-
 def columns_for(q: int) -> int:
     """Columns to store q covariates in: whole lines unless there are few."""
     return q if q < 4 else -(-q // WIDTH) * WIDTH
@@ -117,7 +105,7 @@ def build_data(
 ) -> CoxData:
     """Gather the rows at risk; x (all rows, q) in any order, mean (q,)."""
     q = x.shape[1]
-    z = np.zeros((index.n, columns_for(q)))
+    z = np.empty((index.n, columns_for(q)))
     xt = np.ascontiguousarray(x.T)  # no copy of R's matrices
     module = load_kernels(KERNELS)
 
@@ -202,6 +190,8 @@ def evaluate(data: CoxData, beta: Floats) -> Point:
 
 def linear_predictor(data: CoxData, beta: Floats) -> tuple[Floats, float]:
     """z beta + offset, and its largest value."""
+    if not beta.any():
+        return data.offset, float(data.offset.max(initial=-np.inf))
     lin = np.empty(data.index.n)
     padded = np.zeros(data.z.shape[1])
     padded[: data.q] = beta
@@ -215,7 +205,7 @@ def linear_predictor(data: CoxData, beta: Floats) -> tuple[Floats, float]:
     return lin, float(np.max(tops))
 
 
-def _parts(index: CoxIndex) -> list[tuple[int, int]]:
+def parts_of(index: CoxIndex) -> list[tuple[int, int]]:
     """Rows that share a table: at least four per event time."""
     return slices_of(index.n, max(_PART, 4 * index.n_events))
 
@@ -224,7 +214,7 @@ def risk_sums(data: CoxData, lin: Floats, top: float) -> tuple[Floats, Floats, F
     """Risks (n,), their sums over risk sets (events,), and shares; see `Point`."""
     index = data.index
     r = np.empty(index.n)
-    parts = _parts(index)
+    parts = parts_of(index)
     tables = data.room("risks", (len(parts), index.n_events, 2, 1))
     module = load_kernels(KERNELS)
 
@@ -239,7 +229,7 @@ def risk_sums(data: CoxData, lin: Floats, top: float) -> tuple[Floats, Floats, F
 
     run_slices(work, range(len(parts)))
     sums = np.empty((index.n_events, 1))
-    module.suffix_sums(tables, index.begin, np.empty(0), np.empty((2, 1)), sums, 0)
+    module.suffix_sums(tables, index.begin, np.empty(0), 0, 1, np.empty((2, 1)), sums)
     share = np.empty(index.n_events if index.out.size else 0)
     if share.size:
         module.shares(index.begin, sums[:, 0], share)
@@ -249,73 +239,6 @@ def risk_sums(data: CoxData, lin: Floats, top: float) -> tuple[Floats, Floats, F
 def imprecise(point: Point) -> bool:
     """Has a risk set lost digits to those much larger that it followed?"""
     return bool(point.share.min(initial=1.0) < _SMALLEST_SHARE)
-
-
-def plain_is_enough(data: CoxData, point: Point) -> bool:
-    """May first moments be plain sums?
-
-    They then miss, of the largest risk set before, a rounding error for every
-    step; what counts is its mean over the deaths, as in the information.
-    """
-    if point.share.size == 0:
-        return True
-    index = data.index
-    with np.errstate(divide="ignore"):
-        loss = float(np.mean(1 / point.share[index.death_event]))
-    steps = index.n_events + index.n / index.n_events
-    return loss * 8 * np.finfo(float).eps * np.sqrt(steps) < _PLAIN_ERROR
-
-
-def column_means(data: CoxData, point: Point) -> Floats:
-    """Means of the covariates over risk sets, S1 / S0, (events, q)."""
-    index, q = data.index, data.q
-    module = load_kernels(KERNELS)
-    lines = data.z.shape[1] // WIDTH
-    width = WIDTH if lines else 1
-    scatter = module.scatter_columns if lines else module.scatter_column
-    kept = 1 if plain_is_enough(data, point) else 2
-    parts = _parts(index)
-    groups = -(-q // width)
-    shape = (groups, len(parts), index.n_events, kept, width)
-    tables = data.room("columns", shape)
-    means = data.room("means", (index.n_events, q))
-
-    def work(task: tuple[int, int]) -> None:
-        g, t = task
-        tables[g, t] = 0.0
-        for i0, i1 in slices_of(parts[t][1] - parts[t][0]):
-            scatter(
-                parts[t][0] + i0, parts[t][0] + i1, index.out, index.last,
-                point.r, data.z, g * width, tables[g, t],
-            )  # fmt: skip
-
-    def add_up(g: int) -> None:
-        run = np.empty((2, width))
-        module.suffix_sums(tables[g], index.begin, point.s0, run, means, g * width)
-
-    run_slices(work, [(g, t) for g in range(groups) for t in range(len(parts))])
-    run_slices(add_up, range(groups))
-    return means
-
-
-def weighted_square(a: Floats, w: Floats) -> Floats:
-    """a' diag(w) a, w not negative."""
-    total = np.zeros((a.shape[1], a.shape[1]))
-
-    def work(span: tuple[int, int]) -> Floats:
-        part = np.zeros_like(total)
-        for i0, i1 in slices_of(span[1] - span[0], _BLAS_ROWS):
-            here = slice(span[0] + i0, span[0] + i1)
-            scaled = a[here] * np.sqrt(w[here])[:, None]
-            part += scaled.T @ scaled
-        return part
-
-    def reduce(part: Floats) -> None:
-        nonlocal total
-        total = total + part
-
-    run_slices(work, slices_of(a.shape[0], 32768), reduce)
-    return total
 
 
 def hazard_steps(data: CoxData, point: Point) -> Floats:
@@ -337,66 +260,3 @@ def cumulated(index: CoxIndex, steps: Floats) -> Floats:
     total = np.empty((index.n_events, 2))
     load_kernels(KERNELS).cumulate(steps, index.begin, total)
     return total
-
-
-def _row_moments(data: CoxData, point: Point) -> tuple[Floats, Floats]:
-    """Sums over rows of u z and u z z'."""
-    index, q = data.index, data.q
-    total = cumulated(index, hazard_steps(data, point))
-    kernel = load_kernels(KERNELS).scale_rows
-    first, second = np.zeros(q), np.zeros((q, q))
-
-    def work(span: tuple[int, int]) -> tuple[Floats, Floats]:
-        sums, square = np.zeros(data.z.shape[1]), np.zeros((q, q))
-        room = np.empty((_BLAS_ROWS, data.z.shape[1]))
-        for i0, i1 in slices_of(span[1] - span[0], _BLAS_ROWS):
-            kernel(
-                span[0] + i0, span[0] + i1, index.out, index.last, total,
-                point.r, data.z, room, sums,
-            )  # fmt: skip
-            scaled = room[: i1 - i0, :q]
-            square += scaled.T @ scaled
-        return sums[:q], square
-
-    def reduce(result: tuple[Floats, Floats]) -> None:
-        nonlocal first, second
-        first = first + result[0]
-        second = second + result[1]
-
-    run_slices(work, slices_of(index.n, 32768), reduce)
-    return first, second
-
-
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def moments(data: CoxData, point: Point) -> Moments:
-    """Score and information at a point with a finite likelihood."""
-    first, info = _row_moments(data, point)
-    means = column_means(data, point)
-
-    def over_deaths(values: Floats) -> Floats:
-        """mean_weight sum_l of values over the deaths of each event time."""
-        begin = data.index.death_begin
-        return data.mean_weight * np.add.reduceat(values, begin)
-
-    between = weighted_square(means, over_deaths(point.ratio**2))
-    if data.tied is not None:
-        # phi_l takes the share l/d of the deaths' own risk away.
-        ties, fraction = data.tied, data.fraction
-        rho = point.rho[ties.death]
-        spared = (tie_steps(data, point)[ties.death] * rho)[:, None] * ties.z
-        first = first - spared.sum(axis=0)
-        info = info - spared.T @ ties.z
-        own = np.add.reduceat(ties.z * rho[:, None], ties.begin, axis=0)
-        own /= point.s0[ties.event][:, None]
-        weights = over_deaths(fraction * point.ratio**2)[ties.event]
-        cross = means[ties.event].T @ (own * weights[:, None])
-        between = between - cross - cross.T
-        weights = over_deaths((fraction * point.ratio) ** 2)[ties.event]
-        between += own.T @ (own * weights[:, None])
-    raw = np.diag(info).copy()
-    info = info - between
-    if data.exact is not None:
-        cox_exact.add_moments(
-            data.exact, data.index, point.lin, data.z, data.q, first, info, raw
-        )
-    return Moments(data.death_sum - first, 0.5 * (info + info.T), raw)

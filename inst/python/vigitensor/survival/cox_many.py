@@ -24,15 +24,8 @@ from ..cache import load_kernels
 from ..pool import run_slices
 from .cox import noise
 from .cox_index import CoxIndex, build_index, slices_of
-from .cox_likelihood import (
-    CoxData,
-    build_data,
-    evaluate,
-    imprecise,
-    moments,
-    plain_is_enough,
-    with_deaths,
-)
+from .cox_likelihood import CoxData, build_data, evaluate, imprecise, with_deaths
+from .cox_moments import moments, plain_is_enough
 from .cox_newton import Imprecise, Objective, maximise
 from .cox_residuals import Fitted, collapsed, score
 from .cox_rows import CoxRows

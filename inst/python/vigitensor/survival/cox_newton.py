@@ -3,7 +3,8 @@
 Each step is halved until the likelihood is finite and does not fall. It stops
 when the Newton decrement, twice the likelihood still to be gained, is below
 ``tol_step``; the step of that moment is still taken, which leaves coefficients
-right to rounding, and score and information are those at the result.
+right to rounding, and score and information are those at the result. Where passes
+are long that step is taken by the quadratic model, as in ``newton``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from .._typing import Bools, Floats
 from ..errors import EngineError
-from .newton import Control, independent, root_of_variance, whitener
+from .newton import Control, independent, is_last_step, root_of_variance, whitener
 
 # Share of the information at the start below which a direction counts as flat,
 # at first, and at last where risks are so large that rounding has taken over.
@@ -46,13 +47,14 @@ class Objective:
     evaluate: Callable[[Floats], Any]
     moments: Callable[[Any], Any]
     imprecise: Callable[[Any], bool]
+    long: bool = False  # passes over the data take a while
 
 
 @dataclass(frozen=True)
 class Solution:
     """Where the iteration ended."""
 
-    point: Any
+    point: Any  # the last one evaluated: at beta, or a step of rounding's size off
     beta: Floats  # (p,)
     kept: Bools  # (p,) not collinear with the columns before
     var: Floats  # (p, p) inverse of information plus penalty
@@ -100,6 +102,8 @@ def maximise(
     iterations = halvings = polished = 0
     converged = False
     flat_below = _FLAT
+    before: tuple[float, Any] | None = None  # decrement and moments last time
+    loglik = point.loglik
     while True:
         gradient = at.score - theta * beta
         half, flat = root_of_variance(at.info + np.diag(theta), unit, flat_below)
@@ -115,6 +119,18 @@ def maximise(
             polished += 1
         if iterations >= control.max_iter:
             break
+        if (
+            objective.long
+            and not flat.any()
+            and is_last_step(half, decrement, at, before)
+        ):
+            converged = True
+            iterations += 1
+            curve = at.info @ step
+            beta = beta + step
+            loglik = point.loglik + float(step @ at.score - 0.5 * step @ curve)
+            gradient = gradient - curve - theta * step
+            break
         found, halved = _ascend(objective, point, beta, step, theta, control)
         halvings += halved
         if found is None:  # nothing finite and higher that way, to rounding
@@ -124,7 +140,9 @@ def maximise(
             converged = converged or decrement < _NOTHING_TO_GAIN
             break
         iterations += 1
+        before = None if halved else (decrement, at)
         beta, point, at = found
+        loglik = point.loglik
     # Nothing to gain, and still moving: the optimum is at infinity.
     infinite = kept & ((np.abs(step) * spread > _RUNS_AWAY) | flat)
     if decrement > _NOTHING_TO_GAIN or control.max_iter == 0:
@@ -135,7 +153,7 @@ def maximise(
         kept=kept,
         var=var,
         var2=var @ at.info @ var,
-        loglik=np.array([start.loglik, point.loglik]),
+        loglik=np.array([start.loglik, loglik]),
         penalty=0.5 * np.array([theta @ init**2, theta @ beta**2]),
         score=gradient,
         info=at.info,

@@ -26,12 +26,12 @@ from .cox_likelihood import (
     CoxData,
     Point,
     build_data,
-    column_means,
     cumulated,
     evaluate,
     hazard_steps,
     tie_steps,
 )
+from .cox_moments import column_means
 from .cox_rows import CoxRows
 
 KERNELS = "vigitensor.survival.kernels_cox_residuals"

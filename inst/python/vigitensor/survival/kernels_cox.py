@@ -14,16 +14,15 @@ that, and the caller changes to the kernels of the exposure
 model, which never subtract, where it is exceeded. Rows without a start leave
 nowhere, and nothing is ever subtracted.
 
-First moments, of which there are many and which the Hessian alone needs, are
-plain sums unless the caller finds that they would lose too much.
+First moments (``kernels_cox_moments``), of which there are many and which the
+Hessian alone needs, are plain sums unless the caller finds that they would lose
+too much.
 
 Tables are (events, parts, columns): one part for plain sums; two, leading parts
-first, otherwise. So one row touches one or two cache lines.
+first, otherwise.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numba import types
@@ -42,7 +41,7 @@ from ..kernels_math import (
     inner,
     kernel,
 )
-from .kernels_cox_lines import WIDTH, add_line, add_line_exactly, dot_line, set_line
+from ..kernels_vector import WIDTH, load8, sum8
 
 F8W3 = types.Array(f8, 3, "C")
 F8R4 = types.Array(f8, 4, "C", readonly=True)
@@ -126,9 +125,9 @@ def place_rows(
 
 @kernel(types.void(i8, i8, F8R2, i8, I4R, F8R, F8W2))
 def gather_columns(i0, i1, xt, c0, rows, mean, z):
-    """z[i] = x[rows[i]] - mean for WIDTH columns from c0; xt is (q, n).
+    """z[i] = x[rows[i]] - mean for WIDTH columns from c0, zeros beyond the last.
 
-    ``rows`` may be empty: all of them.
+    xt is (q, n); ``rows`` may be empty: all of them.
     """
     whole = rows.size == 0
     if c0 + WIDTH <= xt.shape[0]:
@@ -141,20 +140,27 @@ def gather_columns(i0, i1, xt, c0, rows, mean, z):
             k = i if whole else i8(rows[i])
             for c in range(c0, xt.shape[0]):
                 z[i, c] = xt[c, k] - mean[c]
+            for c in range(xt.shape[0], min(c0 + WIDTH, z.shape[1])):
+                z[i, c] = 0.0
 
 
 @kernel(f8(i8, i8, F8R2, F8R, F8R, F8W))
 def predict(i0, i1, z, beta, offset, lin):
     """lin = offset + z beta for rows i0..i1; returns the largest."""
     top = -np.inf
-    lines = z.shape[1] // WIDTH
+    columns = z.shape[1]
+    lines = columns // WIDTH
     for i in range(i0, i1):
         total = offset[i]
         if lines == 0:
-            for c in range(z.shape[1]):
+            for c in range(columns):
                 total += z[i, c] * beta[c]
-        for k in range(lines):
-            total += dot_line(z, (i * lines + k) * WIDTH, beta, k * WIDTH)
+        else:
+            at = i * columns
+            products = load8(z, at) * load8(beta, 0)
+            for c in range(WIDTH, columns, WIDTH):
+                products = products + load8(z, at + c) * load8(beta, c)
+            total += sum8(products)
         lin[i] = total
         # The negated test lets nan through.
         if not total <= top:
@@ -170,7 +176,7 @@ def risks(lin, top, weight, r):
 
 
 @inner
-def _add(table, k, c, v):
+def add_pair(table, k, c, v):
     """Add v to the double-double table[k, :, c]."""
     high = table[k, 0, c]
     total = high + v
@@ -184,55 +190,20 @@ def scatter_risk(i0, i1, out, last, r, table):
     """Risks of rows i0..i1 into table (events, 2, 1); ``out`` may be empty."""
     entered = out.size > 0
     for i in range(i0, i1):
-        _add(table, last[i], 0, r[i])
+        add_pair(table, last[i], 0, r[i])
         if entered and out[i] >= 0:
-            _add(table, out[i], 0, -r[i])
+            add_pair(table, out[i], 0, -r[i])
 
 
-@kernel(types.void(i8, i8, I4R, I4R, F8R, F8R2, i8, F8W3))
-def scatter_columns(i0, i1, out, last, r, z, c0, table):
-    """r z of WIDTH columns from c0 into table (events, parts, WIDTH)."""
-    entered = out.size > 0
-    columns = z.shape[1]
-    plain = table.shape[1] == 1
-    for i in range(i0, i1):
-        j = i * columns + c0
-        if plain:
-            add_line(table, i8(last[i]) * WIDTH, r[i], z, j)
-            if entered and out[i] >= 0:
-                add_line(table, i8(out[i]) * WIDTH, -r[i], z, j)
-        else:
-            add_line_exactly(table, i8(last[i]) * (2 * WIDTH), r[i], z, j)
-            if entered and out[i] >= 0:
-                add_line_exactly(table, i8(out[i]) * (2 * WIDTH), -r[i], z, j)
+@kernel(types.void(F8R4, I8R, F8R, i8, i8, F8W2, F8W2))
+def suffix_sums(tables, begin, divisor, c0, c1, run, sums):
+    """sums[e, c] = running sums backwards in a stratum, over a divisor.
 
-
-@kernel(types.void(i8, i8, I4R, I4R, F8R, F8R2, i8, F8W3))
-def scatter_column(i0, i1, out, last, r, z, c, table):
-    """r z of one column into table (events, parts, 1)."""
-    entered = out.size > 0
-    plain = table.shape[1] == 1
-    for i in range(i0, i1):
-        v = r[i] * z[i, c]
-        if plain:
-            table[last[i], 0, 0] += v
-        else:
-            _add(table, last[i], 0, v)
-        if entered and out[i] >= 0:
-            if plain:
-                table[out[i], 0, 0] -= v
-            else:
-                _add(table, out[i], 0, -v)
-
-
-@kernel(types.void(F8R4, I8R, F8R, F8W2, F8W2, i8))
-def suffix_sums(tables, begin, divisor, run, sums, c0):
-    """sums[e, c0 + c] = running sums backwards in a stratum, over a divisor.
-
-    Of all tables (tables, events, parts, columns) together; begin (strata + 1)
-    are the strata's first event indices; run (2, columns) is scratch.
+    Of columns c0..c1 of all tables (tables, events, parts, columns) together;
+    begin (strata + 1) are the strata's first event indices; run (2, c1 - c0) is
+    scratch.
     """
-    width = min(tables.shape[3], sums.shape[1] - c0)
+    width = c1 - c0
     plain = tables.shape[2] == 1
     for s in range(begin.size - 1):
         for c in range(width):
@@ -242,7 +213,7 @@ def suffix_sums(tables, begin, divisor, run, sums, c0):
             for t in range(tables.shape[0]):
                 cell = tables[t, e]
                 for c in range(width):
-                    v = cell[0, c]
+                    v = cell[0, c0 + c]
                     high = run[0, c]
                     total = high + v
                     part = total - high
@@ -250,7 +221,7 @@ def suffix_sums(tables, begin, divisor, run, sums, c0):
                     run[0, c] = total
                 if not plain:
                     for c in range(width):
-                        run[1, c] += cell[1, c]
+                        run[1, c] += cell[1, c0 + c]
             over = 1.0 / divisor[e] if divisor.size > 0 else 1.0
             for c in range(width):
                 sums[e, c0 + c] = (run[0, c] + run[1, c]) * over
@@ -284,7 +255,8 @@ def cumulate(w, begin, total):
 
 
 @inner
-def _hazard(total, out, last, i):
+def hazard_of(total, out, last, i):
+    """Sum of a weight over the event indices of row i."""
     k = last[i]
     high = total[k, 0]
     low = total[k, 1]
@@ -299,21 +271,4 @@ def _hazard(total, out, last, i):
 def gather_hazard(i0, i1, out, last, total, u):
     """u[i - i0] = sum of a weight over the event indices of row i."""
     for i in range(i0, i1):
-        u[i - i0] = _hazard(total, out, last, i)
-
-
-@kernel(types.void(i8, i8, I4R, I4R, F8R2, F8R, F8R2, F8W2, F8W))
-def scale_rows(i0, i1, out, last, total, r, z, scaled, first):
-    """scaled[i - i0] = sqrt(u) z, first += u z; u = r times a row's hazard."""
-    lines = z.shape[1] // WIDTH
-    for i in range(i0, i1):
-        u = max(r[i] * _hazard(total, out, last, i), 0.0)
-        root = math.sqrt(u)
-        if lines == 0:
-            for c in range(z.shape[1]):
-                scaled[i - i0, c] = root * z[i, c]
-                first[c] += u * z[i, c]
-        for k in range(lines):
-            j = (i * lines + k) * WIDTH
-            set_line(scaled, ((i - i0) * lines + k) * WIDTH, root, z, j)
-            add_line(first, k * WIDTH, u, z, j)
+        u[i - i0] = hazard_of(total, out, last, i)

@@ -13,17 +13,17 @@ decrement its squared length in standard errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._typing import Bools, Floats
 from ..errors import EngineError
 from .constrained import constrained_step
-from .exposure import Runs
-from .likelihood import Moments, Problem, evaluate, moments
+from .likelihood import Moments, evaluate, moments
+from .riskset import RiskSet
 
 # Decrement at which coefficients stand to 1e-9 of their standard error.
 _POLISHED = 1e-18
@@ -71,6 +71,33 @@ class Fit:
     active: Bools = field(default_factory=lambda: np.zeros(0, bool))
 
 
+class Target(Protocol):
+    """What is maximised: a ``Problem``, or one whose rows are elsewhere."""
+
+    @property
+    def risk(self) -> RiskSet:
+        """Event times and deaths."""
+
+    @property
+    def n_par(self) -> int:
+        """Number of parameters."""
+
+    @property
+    def noise(self) -> Floats:
+        """(p,) what rounding leaves of a column that should be zero."""
+
+    @property
+    def slices(self) -> Sequence[Any]:
+        """Pieces of work of a pass; one alone takes no time."""
+
+    @property
+    def inequalities(self) -> Floats:
+        """(r, p) rows A of A beta >= 0."""
+
+    def unexposed(self) -> Any:
+        """The same at coefficients of zero, where nobody's exposure matters."""
+
+
 def independent(info: Floats, limit: Floats) -> Bools:
     """Columns that are not, to rounding, combinations of those before them.
 
@@ -90,7 +117,7 @@ def independent(info: Floats, limit: Floats) -> Bools:
     return keep
 
 
-def kept_columns(problem: Problem, at: Moments, control: Control) -> Bools:
+def kept_columns(problem: Target, at: Moments, control: Control) -> Bools:
     """Columns that are not collinear, which no parameter changes."""
     deaths = problem.risk.death_weight.sum()
     limit = control.tol_singular * at.raw + deaths * problem.noise**2
@@ -98,24 +125,22 @@ def kept_columns(problem: Problem, at: Moments, control: Control) -> Bools:
 
 
 def fit(
-    problem: Problem,
+    problem: Target,
     control: Control,
-    evaluate: Callable[[Problem, Floats], Any] = evaluate,
-    moments: Callable[[Problem, Any], Moments] = moments,
+    evaluate: Callable[[Any, Floats], Any] = evaluate,
+    moments: Callable[[Any, Any], Moments] = moments,
     begin: Floats | None = None,
     polish: int = _MAX_POLISH,
+    report: Callable[[Floats], None] | None = None,
 ) -> Fit:
     """Maximise the likelihood; engines bring passes of their own.
 
     ``begin`` (p,) says where to begin instead of at zero: it changes how long
     that takes, not the result. A fit without a proper optimum begins at zero.
+    ``report`` is told the coefficients after every step.
     """
     p = problem.n_par
-    at_zero = problem
-    if begin is not None:  # at zero nobody's exposure matters
-        none = np.empty(0, np.int32)
-        empty = Runs(np.zeros(problem.risk.lo.size + 1, np.int64), none, none)
-        at_zero = replace(problem, runs=empty)
+    at_zero = problem if begin is None else problem.unexposed()
     point = evaluate(at_zero, np.zeros(p))
     loglik_zero = point.loglik
     if not np.isfinite(loglik_zero):
@@ -162,7 +187,7 @@ def fit(
             break
         iterations += 1
         free = long and not (rows.size or flat.any())
-        if free and _is_last_step(half, decrement, at, before):
+        if free and is_last_step(half, decrement, at, before):
             converged = True
             point, at = _carry_on(point, at, step)
             break
@@ -176,12 +201,14 @@ def fit(
             break
         before = None if halved else (decrement, at)
         point, at = found
+        if report is not None:
+            report(point.beta)
     # Nothing to gain, and still moving: the optimum is at infinity.
     infinite = kept & ((np.abs(step) * spread > _RUNS_AWAY) | flat)
     if decrement > _NOTHING_TO_GAIN:
         infinite[:] = False
     if begin is not None and not (converged and kept.all() and not infinite.any()):
-        return fit(problem, control, evaluate, moments)
+        return fit(problem, control, evaluate, moments, report=report)
     return Fit(
         coefficients=np.where(kept, point.beta, np.nan),
         var=var,
@@ -195,11 +222,11 @@ def fit(
     )
 
 
-def _is_last_step(
+def is_last_step(
     half: Floats,
     decrement: float,
-    at: Moments,
-    before: tuple[float, Moments] | None,
+    at: Any,
+    before: tuple[float, Any] | None,
 ) -> bool:
     """Would a step of this decrement leave the information as it is?
 
@@ -223,13 +250,13 @@ def _carry_on(point: Any, at: Moments, step: Floats) -> tuple[Any, Moments]:
 
 
 def _ascend(
-    problem: Problem,
+    problem: Target,
     point: Any,
     before: Moments,
     step: Floats,
     control: Control,
-    evaluate: Callable[[Problem, Floats], Any],
-    moments: Callable[[Problem, Any], Moments],
+    evaluate: Callable[[Any, Floats], Any],
+    moments: Callable[[Any, Any], Moments],
 ) -> tuple[tuple[Any, Moments] | None, int]:
     """The point a step leads to, halved until the likelihood does not fall."""
     slack = 1e-12 * (1 + abs(point.loglik))
