@@ -17,7 +17,7 @@ Survival Data, chapter 3; weights as in survival::coxph.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,12 @@ class Problem:
     def n_par(self) -> int:
         """Number of parameters."""
         return self.n_cov + int(self.ctab.shape[0])
+
+    def unexposed(self) -> Problem:
+        """The same where nobody's exposure matters: at coefficients of zero."""
+        none = np.empty(0, np.int32)
+        empty = Runs(np.zeros(self.risk.lo.size + 1, np.int64), none, none)
+        return replace(self, runs=empty)
 
 
 @dataclass(frozen=True)
@@ -129,9 +135,7 @@ def build_problem(
 
     ``z_size`` (q,) is the size of the covariates before centring.
     """
-    ctab, cut, head, largest = _lay_out(tables)
-    col_ptr = np.zeros(len(tables) + 1, np.int64)
-    np.cumsum([n_columns(t) for t in tables], out=col_ptr[1:])
+    ctab, cut, col_ptr, head, largest = lay_out(tables)
     death_x = np.empty((risk.death_row.size, z.shape[1] + ctab.shape[0]))
     death_x[:, : z.shape[1]] = z[risk.death_row]
     features = np.empty((risk.death_row.size, ctab.shape[0]))
@@ -143,10 +147,9 @@ def build_problem(
         )  # fmt: skip
     death_x[:, z.shape[1] :] = features
     size = largest * np.abs(steps.level).max(initial=0)
-    noise = 16 * np.finfo(float).eps * np.concatenate((z_size, size))
     return Problem(
         risk, subject, weight, offset, z, tev, steps, runs, cut, col_ptr, ctab,
-        death_x, noise, cut_slices(runs, risk.lo.size), head=head,
+        death_x, rounding(z_size, size), cut_slices(runs, risk.lo.size), head=head,
     )  # fmt: skip
 
 
@@ -155,13 +158,22 @@ def passes(tev: Ints) -> Any:
     return load_kernels(REAL if tev.dtype.kind == "f" else RISK)
 
 
-def _lay_out(tables: Sequence[Basis]) -> tuple[Floats, Ints, Ints, Floats]:
-    """Tables as kernels read them, windows, headers, largest of each column."""
+def rounding(z_size: Floats, feature_size: Floats) -> Floats:
+    """What is left of columns of these sizes where zeros should be, (p,)."""
+    out: Floats = 16 * np.finfo(float).eps * np.concatenate((z_size, feature_size))
+    return out
+
+
+def lay_out(tables: Sequence[Basis]) -> tuple[Floats, Ints, Ints, Ints, Floats]:
+    """Tables as kernels read them: ctab, cut, col_ptr, head, largest by column."""
+    col_ptr = np.zeros(len(tables) + 1, np.int64)
+    np.cumsum([n_columns(t) for t in tables], out=col_ptr[1:])
     curves = [t for t in tables if isinstance(t, Curve)]
     if curves:
         rows, head = pack_curves(curves)
         windows = np.array([c.window for c in curves])
-        return rows, windows, head, np.concatenate([c.largest() for c in curves])
+        sizes = np.concatenate([c.largest() for c in curves])
+        return rows, windows, col_ptr, head, sizes
     grids = [t for t in tables if not isinstance(t, Curve)]
     cut = np.array([t.shape[0] - 1 for t in grids], np.int32)
     width = int(cut.max(initial=0)) + 1
@@ -173,7 +185,7 @@ def _lay_out(tables: Sequence[Basis]) -> tuple[Floats, Ints, Ints, Floats]:
         columns[:, table.shape[0] :] = table[-1][:, None]
         at += table.shape[1]
     head = np.zeros(cut.size, np.int64)
-    return ctab, cut, head, np.abs(ctab).max(axis=1, initial=0)
+    return ctab, cut, col_ptr, head, np.abs(ctab).max(axis=1, initial=0)
 
 
 def cut_slices(runs: Runs, n: int) -> list[tuple[int, int]]:
@@ -188,6 +200,11 @@ def cut_slices(runs: Runs, n: int) -> list[tuple[int, int]]:
         edges = [i0 + (i1 - i0) * k // parts for k in range(parts + 1)]
         out.extend(zip(edges[:-1], edges[1:]))
     return out
+
+
+def n_slices(n: int, pairs: int) -> int:
+    """About how many slices so many rows and exposed pairs are cut into."""
+    return max(1, -(-(_NS_ROW * n + _NS_PAIR * pairs) // _NS_SLICE))
 
 
 def buffers(n: int) -> Floats:

@@ -85,14 +85,31 @@ def prepare(
     risk = build_risk_set(
         rows.start, rows.stop, rows.event, rows.stratum, rows.weight, ties=ties
     )
+    return arrange(rows, risk, n_subjects, terms, designs)
+
+
+def arrange(
+    rows: Rows,
+    risk: RiskSet,
+    n_subjects: int,
+    terms: Sequence[exposure.Records],
+    designs: Sequence[Sequence[Basis]],
+    centre: Floats | None = None,
+) -> Data:
+    """What is prepared of rows whose place among the event times is known.
+
+    ``centre`` (q,) is taken off the covariates: the means of these rows, unless
+    they are only a part of a data set.
+    """
     everybody = risk.rows.size == rows.start.size
     pick: Any = slice(None) if everybody else risk.rows
     z = np.empty((risk.rows.size, rows.x.shape[1]))
     z_size = np.zeros(z.shape[1])
     for c in range(z.shape[1]):
         column = rows.x[pick, c]
-        z_size[c] = max(column.max(), -column.min())
-        z[:, c] = column - column.mean()  # coefficients stay, sums lose less
+        z_size[c] = max(column.max(initial=0), -column.min(initial=0))
+        # coefficients stay, sums lose less
+        z[:, c] = column - (column.mean() if centre is None else centre[c])
     subject = rows.subject[pick]
     tev: Ints = np.zeros(risk.n_events, np.int32)
     origin = 0.0
@@ -144,12 +161,12 @@ def fit_grid(
         fits=fits,
         pairs=[data.runs[cutoffs(design)].pairs() for design in designs],
         covered=[
-            _covered(data, term, k, m)
+            lags_covered(data, term, k, m)
             for k, (term, m) in enumerate(zip(terms, data.longest))
         ],
         n_event_times=risk.n_events,
         n_events=int(np.count_nonzero(rows.event[rows.weight > 0])),
-        exposed_events=_exposed_deaths(risk.death_row, risk.death_event, widest),
+        exposed_events=exposed_deaths(risk.death_row, risk.death_event, widest),
     )
 
 
@@ -174,7 +191,7 @@ def _fit_all(
     return fits
 
 
-def _covered(data: Data, term: exposure.Records, k: int, longest: float) -> Bools:
+def lags_covered(data: Data, term: exposure.Records, k: int, longest: float) -> Bools:
     """Lags covered by one term's doses; with real times, which of its cells."""
     if data.tev.dtype.kind != "f":
         return covered_lags(
@@ -184,7 +201,7 @@ def _covered(data: Data, term: exposure.Records, k: int, longest: float) -> Bool
     return covered_cells(data.risk, data.subject, data.tev, data.steps, k, cells)
 
 
-def _exposed_deaths(row: Ints, event: Ints, runs: exposure.Runs) -> int:
+def exposed_deaths(row: Ints, event: Ints, runs: exposure.Runs) -> int:
     """Deaths whose event index lies in an exposed run of their row.
 
     A death is at the end of its row's range, so only the last run can hold it.

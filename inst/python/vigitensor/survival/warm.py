@@ -13,15 +13,16 @@ Neither changes a result: Newton's method goes on from there to the same optimum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from .._typing import Floats
+from .._typing import Bools, Floats
 from .exposure import Runs
 from .likelihood import Problem, cut_slices
-from .newton import Control, Fit, fit
+from .newton import Control, Fit, Target, fit
 from .real_times import Basis, Curve
 
 # A thinned cohort has this many rows without an event for each with one; it is
@@ -37,33 +38,54 @@ _GOLDEN = 2654435769
 
 @dataclass
 class Path:
-    """Fits of one design after the other, each beginning where it should end."""
+    """Fits of one design after the other, each beginning where it should end.
+
+    Engines bring their own way to fit the whole cohort and to thin it.
+    """
 
     control: Control
+    fit_whole: Callable[..., Fit] = fit
+    thin: Callable[[Any], Problem | None] = lambda problem: thinned(problem)
     design: Sequence[Basis] = ()
     whole: Floats | None = None  # optimum of the last design
     part: Floats | None = None  # that of its thinned cohort
 
-    def fit(self, problem: Problem, design: Sequence[Basis]) -> Fit:
-        """Fit the next design."""
+    def fit(
+        self,
+        problem: Target,
+        design: Sequence[Basis],
+        begin: Floats | None = None,
+    ) -> Fit:
+        """Fit the next design, from ``begin`` if that is known to be near."""
         if len(problem.slices) == 1:  # no time to be saved
-            return fit(problem, self.control)
+            return self.fit_whole(problem, self.control)
         free = problem.inequalities.size == 0
-        begin = self._moved(self.whole, design) if free else None
-        part = thinned(problem)
         sample = None
-        if part is not None:
-            near = self._moved(self.part, design) if free else None
-            rough = replace(self.control, tol_step=_NEAR)
-            sample = optimum(fit(part, rough, begin=near, polish=0), free)
-            if begin is not None and near is not None and sample is not None:
-                begin = sample + (begin - near)
-            else:
-                begin = sample
-        found = fit(problem, self.control, begin=begin)
-        self.design, self.part = design, sample
-        self.whole = optimum(found, free)
+        if begin is None:
+            begin, sample = self._near(problem, design, free)
+        found = self.fit_whole(problem, self.control, begin=begin)
+        self.part = sample
+        self.carry(found, design, free)
         return found
+
+    def carry(self, found: Fit, design: Sequence[Basis], free: bool) -> None:
+        """Go on from a fit of this design."""
+        self.design, self.whole = design, optimum(found, free)
+
+    def _near(
+        self, problem: Target, design: Sequence[Basis], free: bool
+    ) -> tuple[Floats | None, Floats | None]:
+        """Where to begin, and the optimum of the thinned cohort."""
+        begin = self._moved(self.whole, design) if free else None
+        part = self.thin(problem)
+        if part is None:
+            return begin, None
+        near = self._moved(self.part, design) if free else None
+        rough = replace(self.control, tol_step=_NEAR)
+        sample = optimum(fit(part, rough, begin=near, polish=0), free)
+        if begin is not None and near is not None and sample is not None:
+            return sample + (begin - near), sample
+        return sample, sample
 
     def _moved(
         self, coefficients: Floats | None, design: Sequence[Basis]
@@ -86,10 +108,10 @@ def optimum(found: Fit, free: bool) -> Floats | None:
 def thinned(problem: Problem) -> Problem | None:
     """All rows with an event and some of the others; None if it is not worth it."""
     risk, n = problem.risk, problem.weight.size
-    share = min(n // (_PER_EVENT * risk.death_row.size), _LARGEST_SHARE)
-    if n < _LARGE or share < _LEAST_SHARE or problem.n_par == 0:
+    share = share_kept(n, risk.death_row.size)
+    if share == 0 or problem.n_par == 0:
         return None
-    picked = (np.arange(n, dtype=np.uint32) * np.uint32(_GOLDEN)) < 2**32 // share
+    picked = in_sample(0, n, share)
     weight = np.where(picked, float(share), 1.0)
     weight[risk.death_row] = 1.0
     picked[risk.death_row] = True
@@ -116,6 +138,19 @@ def thinned(problem: Problem) -> Problem | None:
         runs=runs,
         slices=cut_slices(runs, rows.size),
     )
+
+
+def share_kept(n: int, deaths: int) -> int:
+    """One of how many rows is kept in a thinned cohort; 0 where it is none."""
+    share = min(n // (_PER_EVENT * deaths), _LARGEST_SHARE)
+    return 0 if n < _LARGE or share < _LEAST_SHARE else share
+
+
+def in_sample(first: int, n: int, share: int) -> Bools:
+    """Which of the rows first, first + 1, ... the sample has, (n,)."""
+    place = np.arange(first, first + n, dtype=np.uint32)  # mod 2^32
+    found: Bools = (place * np.uint32(_GOLDEN)) < 2**32 // share
+    return found
 
 
 def projected(

@@ -1,0 +1,1 @@
+"""Columns on disk, and fits that read them block by block."""

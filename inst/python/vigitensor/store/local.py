@@ -1,0 +1,187 @@
+"""Passes over the blocks of a store, by one process.
+
+Prepared blocks stay in memory as far as the budget goes; the others lie in a
+folder of columns and are mapped when their turn comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from .._typing import Floats
+from ..errors import EngineError
+from ..survival import blocks
+from ..survival.blocks import Block, Index, Plan, Prepared, Summary
+from ..survival.likelihood import MomentSums, Problem
+from .columns import ColumnStore
+
+
+class Source(Protocol):
+    """Where blocks come from."""
+
+    @property
+    def n_blocks(self) -> int:
+        """How many there are."""
+
+    def load(self, block: int) -> Block:
+        """One of them."""
+
+
+class Keeper:
+    """Blocks of a source, prepared for one plan.
+
+    Parameters
+    ----------
+    source : Source
+    budget : float
+        Bytes that prepared blocks may take in memory.
+    folder : Path, optional
+        Where the others go; without one they are prepared anew for every pass.
+    """
+
+    def __init__(
+        self, source: Source, budget: float, folder: Path | None = None
+    ) -> None:
+        self.source = source
+        self.budget = budget
+        self.folder = folder
+        self._plan: Plan | None = None
+        self._shared: Any = None
+        self._held: dict[int, Prepared] = {}
+        self._spilled: set[int] = set()
+        self._bytes = 0
+
+    def set_plan(self, plan: Plan) -> None:
+        """Begin with a plan; what was prepared for another is forgotten."""
+        self._plan, self._shared = plan, blocks.share_plan(plan)
+        self._held.clear()
+        self._spilled.clear()
+        self._bytes = 0
+
+    def index(self, block: int) -> Index:
+        """First look."""
+        return blocks.index_block(self.source.load(block))
+
+    def prepare(self, block: int, first: int, details: bool = True) -> Summary | None:
+        """Prepare a block and keep it."""
+        assert self._plan is not None
+        prepared, summary = blocks.prepare_block(
+            self.source.load(block), self._plan, first, details
+        )
+        size = prepared.size()
+        if self._bytes + size <= self.budget:
+            self._held[block] = prepared
+            self._bytes += size
+        elif self.folder is not None:
+            self._spill().write(block, prepared.columns(), {})
+            self._spilled.add(block)
+        return summary
+
+    def risks(
+        self, block: int, design: int, beta: Floats, shift: Floats, exposed: bool
+    ) -> Floats:
+        """First pass over one block."""
+        return blocks.risks(self._problem(block, design), beta, shift, exposed)
+
+    def moments(
+        self, block: int, design: int, beta: Floats, shift: Floats, wt: Floats
+    ) -> MomentSums:
+        """Second pass over one block."""
+        return blocks.second_moments(self._problem(block, design), beta, shift, wt)
+
+    def _problem(self, block: int, design: int) -> Problem:
+        assert self._plan is not None
+        return blocks.part_of_problem(
+            self._prepared(block), self._plan, self._shared, design
+        )
+
+    def _prepared(self, block: int) -> Prepared:
+        assert self._plan is not None
+        held = self._held.get(block)
+        if held is not None:
+            return held
+        if block in self._spilled:
+            return blocks.from_columns(self._spill().read(block), self._plan)
+        # Not prepared here before: a block that another worker has lost.
+        self.prepare(block, 0, details=False)
+        held = self._held.get(block)
+        if held is None and block in self._spilled:
+            return blocks.from_columns(self._spill().read(block), self._plan)
+        if held is not None:
+            return held
+        return blocks.prepare_block(self.source.load(block), self._plan, 0, False)[0]
+
+    def _spill(self) -> ColumnStore:
+        assert self.folder is not None
+        # A fit's own: made anew by a fit that goes on.
+        return ColumnStore.create(self.folder, {"of": "one fit"}, durable=False)
+
+
+class Stopped(Exception):
+    """Somebody asked a fit to stop."""
+
+
+class LocalPasses:
+    """One block after the other, in this process.
+
+    ``watch`` is told (pass, block) before every block, and may raise.
+    """
+
+    def __init__(self, keeper: Keeper, watch: Any = None) -> None:
+        self.keeper = keeper
+        self.n_passes = 0
+        self._watch = watch
+
+    def _each(self) -> Iterator[int]:
+        self.n_passes += 1
+        for block in range(self.keeper.source.n_blocks):
+            if self._watch is not None:
+                self._watch(self.n_passes, block)
+            yield block
+
+    def index(self) -> Iterator[Index]:
+        """Look at the events."""
+        for block in self._each():
+            yield self.keeper.index(block)
+
+    def prepare(self, plan: Plan, first: Sequence[int]) -> Iterator[Summary]:
+        """Place the rows."""
+        self.keeper.set_plan(plan)
+        for block in self._each():
+            summary = self.keeper.prepare(block, first[block])
+            assert summary is not None
+            yield summary
+
+    def risks(
+        self, design: int, beta: Floats, shift: Floats, exposed: bool
+    ) -> Iterator[Floats]:
+        """First pass."""
+        for block in self._each():
+            yield self.keeper.risks(block, design, beta, shift, exposed)
+
+    def moments(
+        self, design: int, beta: Floats, shift: Floats, wt: Floats
+    ) -> Iterator[MomentSums]:
+        """Second pass."""
+        for block in self._each():
+            yield self.keeper.moments(block, design, beta, shift, wt)
+
+
+class InMemory:
+    """Blocks that are at hand."""
+
+    def __init__(self, given: Sequence[Block]) -> None:
+        if not given:
+            raise EngineError("There are no blocks.", code="no_blocks", arg="path")
+        self._given = given
+
+    @property
+    def n_blocks(self) -> int:
+        """How many there are."""
+        return len(self._given)
+
+    def load(self, block: int) -> Block:
+        """One of them."""
+        return self._given[block]

@@ -1,0 +1,276 @@
+"""Fits of data that come in blocks, wherever the blocks are.
+
+``Passes`` is who goes over the blocks: one process that reads them in turn, or the
+workers of a cluster. It yields each block's part in the order of the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from .._typing import Floats
+from ..pool import one_blas_thread
+from . import newton
+from .blocks import Index, Plan, Summary, join_blocks
+from .likelihood import (
+    Lowered,
+    Moments,
+    MomentSums,
+    Point,
+    Problem,
+    Sum,
+    death_risks,
+    derivatives,
+    event_weights,
+    lay_out,
+    n_slices,
+    rounding,
+    settle,
+)
+from .newton import Control, Fit
+from .real_times import Basis
+from .riskset import Deaths, RiskSet, index_events, no_event, risk_set
+from .run import GridResult, prepare
+from .warm import Path, share_kept
+
+
+class Passes(Protocol):
+    """Somebody who holds blocks; every answer is in the order of the blocks."""
+
+    def index(self) -> Iterator[Index]:
+        """Look at the events."""
+
+    def prepare(self, plan: Plan, first: Sequence[int]) -> Iterator[Summary]:
+        """Place the rows; ``first`` is the place of each block's first row."""
+
+    def risks(
+        self, design: int, beta: Floats, shift: Floats, exposed: bool
+    ) -> Iterator[Floats]:
+        """First pass."""
+
+    def moments(
+        self, design: int, beta: Floats, shift: Floats, wt: Floats
+    ) -> Iterator[MomentSums]:
+        """Second pass."""
+
+
+class Progress(Protocol):
+    """What a fit leaves behind on its way, and may find there."""
+
+    def begin(self, design: int) -> Floats | Fit | None:
+        """The fit of a design, coefficients on the way to it, or nothing."""
+
+    def step(self, design: int, beta: Floats) -> None:
+        """Coefficients after a step."""
+
+    def done(self, design: int, fit: Fit) -> None:
+        """A design's fit."""
+
+
+class NoProgress:
+    """Nothing is kept."""
+
+    def begin(self, design: int) -> Floats | Fit | None:
+        """Nothing is there."""
+        return None
+
+    def step(self, design: int, beta: Floats) -> None:
+        """Forget."""
+
+    def done(self, design: int, fit: Fit) -> None:
+        """Forget."""
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """One design: deaths are here, everybody's rows with ``passes``."""
+
+    passes: Passes
+    design: int
+    risk: RiskSet  # all deaths, no rows
+    death_offset: Floats  # (deaths,)
+    death_x: Floats  # (deaths, p)
+    n_cov: int
+    noise: Floats  # (p,)
+    slices: Sequence[Any]
+    inequalities: Floats = field(default_factory=lambda: np.empty((0, 1)))
+    exposed: bool = True
+
+    @property
+    def n_par(self) -> int:
+        """Number of parameters."""
+        return int(self.death_x.shape[1])
+
+    def unexposed(self) -> Blocked:
+        """The same at coefficients of zero."""
+        return replace(self, exposed=False)
+
+
+@np.errstate(all="ignore")
+def evaluate(problem: Blocked, beta: Floats) -> Point:
+    """First pass; ``down`` of the point is what deaths were lowered by."""
+    p, risk = problem, problem.risk
+    eta, shift = death_risks(risk, p.death_x @ beta + p.death_offset)
+    total = Sum((risk.n_events,))
+    for part in p.passes.risks(p.design, beta, shift, p.exposed):
+        total.add(part)
+    none = np.empty(0)
+    return settle(risk, beta, eta, Lowered(none, shift, none), total.value())
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def moments(problem: Blocked, point: Point) -> Moments:
+    """Second pass."""
+    p, risk = problem, problem.risk
+    wt = event_weights(risk, point)
+    features = Sum((p.n_par, risk.n_events))
+    second, first = Sum((p.n_par, p.n_par)), Sum((p.n_par,))
+    for part in p.passes.moments(p.design, point.beta, point.down, wt):
+        features.add(part.features)
+        second.add(part.second)
+        first.add(part.first)
+    sums = MomentSums(features.value(), second.value(), first.value())
+    return derivatives(risk, p.death_x, p.n_cov, point, sums)
+
+
+def fit_blocks(
+    passes: Passes,
+    designs: Sequence[Sequence[Basis]],
+    ties: str,
+    control: Control,
+    inequalities: Sequence[Floats | None] | None = None,
+    progress: Progress | None = None,
+) -> GridResult:
+    """Fit every design, as ``run.fit_grid`` does with all rows at hand."""
+    progress = progress or NoProgress()
+    plan, first, n_events = _plan(list(passes.index()), designs)
+    summaries = list(passes.prepare(plan, first))
+    risk, order = _all_deaths(plan, summaries, ties)
+    sample = _sampled(plan, summaries, ties)
+    fits = []
+    with one_blas_thread():  # for small matrices more are slower
+        path = Path(control, fit_whole=_no_fit, thin=lambda _: None)
+        for k, design in enumerate(designs):
+            problem = _problem(passes, plan, summaries, risk, order, k)
+            limits = inequalities[k] if inequalities else None
+            if limits is not None:
+                problem = replace(problem, inequalities=limits)
+            path.fit_whole = _fitter(progress, k)
+            path.thin = _thinner(sample, design, limits)
+            known = progress.begin(k)
+            if isinstance(known, Fit):
+                path.carry(known, design, problem.inequalities.size == 0)
+                fits.append(known)
+                continue
+            fits.append(path.fit(problem, design, begin=known))
+            progress.done(k, fits[-1])
+    return GridResult(
+        fits=fits,
+        pairs=[sum(s.pairs[k] for s in summaries) for k in range(len(designs))],
+        covered=[
+            np.any([s.covered[k] for s in summaries], axis=0)
+            for k in range(len(designs[0]))
+        ],
+        n_event_times=risk.n_events,
+        n_events=n_events,
+        exposed_events=sum(s.exposed_deaths for s in summaries),
+    )
+
+
+def _plan(
+    parts: Sequence[Index], designs: Sequence[Sequence[Basis]]
+) -> tuple[Plan, list[int], int]:
+    rows = np.array([part.n_rows for part in parts])
+    n_events = sum(part.n_deaths for part in parts)
+    if n_events == 0:
+        raise no_event()
+    events = index_events(
+        np.concatenate([part.time for part in parts]),
+        np.concatenate([part.stratum for part in parts]),
+    )
+    n = int(rows.sum())
+    centre = np.sum([part.total for part in parts], axis=0) / n
+    plan = Plan(events, centre, designs, share_kept(n, n_events))
+    return plan, [0, *np.cumsum(rows)[:-1].tolist()], n_events
+
+
+def _all_deaths(
+    plan: Plan, summaries: Sequence[Summary], ties: str
+) -> tuple[RiskSet, Any]:
+    """Deaths of all blocks in the order of their times, and that order."""
+    event = np.concatenate([s.deaths.event for s in summaries])
+    weight = np.concatenate([s.deaths.weight for s in summaries])
+    order = np.argsort(event, kind="stable")
+    none = np.zeros(0, np.int32)
+    # Positions among the rows mean nothing here.
+    row = np.zeros(event.size, np.int32)
+    deaths = Deaths(row, event[order], weight[order])
+    return risk_set(plan.events, none, none, none, deaths, ties), order
+
+
+def _problem(
+    passes: Passes,
+    plan: Plan,
+    summaries: Sequence[Summary],
+    risk: RiskSet,
+    order: Any,
+    design: int,
+) -> Blocked:
+    largest = lay_out(plan.designs[design])[-1]
+    z_size = np.max([s.z_size for s in summaries], axis=0)
+    level = max(s.level for s in summaries)
+    return Blocked(
+        passes=passes,
+        design=design,
+        risk=risk,
+        death_offset=np.concatenate([s.offset for s in summaries])[order],
+        death_x=np.concatenate([s.death_x[design] for s in summaries])[order],
+        n_cov=plan.centre.size,
+        noise=rounding(z_size, largest * level),
+        slices=range(
+            n_slices(
+                sum(s.n_rows for s in summaries),
+                sum(s.pairs[design] for s in summaries),
+            )
+        ),
+    )
+
+
+def _sampled(plan: Plan, summaries: Sequence[Summary], ties: str) -> Any:
+    blocks = [s.sample for s in summaries if s.sample is not None]
+    if not blocks:
+        return None
+    block = join_blocks(blocks)
+    return prepare(block.rows, block.n_subjects, block.terms, plan.designs, ties)
+
+
+def _fitter(progress: Progress, design: int) -> Callable[..., Fit]:
+    def fit(problem: Blocked, control: Control, begin: Floats | None = None) -> Fit:
+        return newton.fit(
+            problem, control, evaluate, moments, begin=begin,
+            report=lambda beta: progress.step(design, beta),
+        )  # fmt: skip
+
+    return fit
+
+
+def _thinner(
+    sample: Any, design: Sequence[Basis], limits: Floats | None
+) -> Callable[[Any], Problem | None]:
+    def thin(_: Any) -> Problem | None:
+        if sample is None:
+            return None
+        problem: Problem = sample.problem(design)
+        if limits is not None:
+            problem = replace(problem, inequalities=limits)
+        return problem if problem.n_par else None
+
+    return thin
+
+
+def _no_fit(*_: Any, **__: Any) -> Fit:
+    raise AssertionError("set before it is used")
