@@ -46,7 +46,9 @@ run_replicates <- function(task, times, done = NULL, keep = NULL,
 # seconds, ten at most: what is lost when a run is killed. An engine answers
 # Ctrl-C within a chunk.
 next_count <- function(count, seconds) {
-  as.integer(count * if (seconds < 1.25) 4L else if (seconds < 5) 2L else 1L)
+  growth <- if (seconds < 0.15) 32L else if (seconds < 1.25) 4L else
+    if (seconds < 5) 2L else 1L
+  as.integer(count * growth)
 }
 
 count_replicates <- function(x) if (is.null(x)) 0 else length(x$reason)

@@ -18,6 +18,7 @@ from .api_inputs import (
 )
 from .backends import many_passes, wce_fitter
 from .errors import EngineError
+from .pool import one_blas_thread
 from .survival import many, newton, replicates
 from .survival.likelihood import Problem, moments
 from .survival.newton import Control, Fit
@@ -170,7 +171,8 @@ def fit_wce_many(
     passes = (
         make_passes(problem, drawn) if make_passes and method != "influence" else None
     )
-    result = many.fit_many(full, drawn, method, refit, passes)
+    with one_blas_thread():  # for small matrices more are slower
+        result = many.fit_many(full, drawn, method, refit, passes)
     reason = [many.REASONS[k] for k in result.reason]
     return {
         "coefficients": result.coefficients,
