@@ -43,6 +43,7 @@ floors <- list(
   "^(options|progress|zzz|vigitensor-package|data)$" = 1L,
   "^engine-" = 1L,
   "^(claims|simulate|unit-rows)" = 2L,
+  "^symbolic-" = 2L,
   "^source" = 2L,
   "^wce-(basis|cases|check|clock|constraint|covariates|design)" = 2L,
   "^wce-(exposure|formula)" = 2L,

@@ -1,0 +1,27 @@
+# Classes and methods of S4, as few as there must be: R dispatches `%*%` by S4
+# alone before 4.3, and prints objects with the S4 bit by show().
+
+#' @importFrom methods setOldClass setMethod signature show
+setOldClass(c("ComplexLazyTensor", "LazyTensor", "symbolic"))
+setOldClass(c("traced_array", "symbolic"))
+
+#' @exportMethod show
+#' @noRd
+setMethod("show", "symbolic", function(object) print(object))
+
+# R dispatches `%*%` by S4 alone before 4.3.
+#' @rdname symbolic_dense
+#' @aliases %*%,symbolic,ANY-method %*%,ANY,symbolic-method
+#'   %*%,symbolic,symbolic-method
+#' @exportMethod %*%
+setMethod("%*%", signature("symbolic", "ANY"), function(x, y) {
+  symbolic_product(x, y)
+})
+#' @rdname symbolic_dense
+setMethod("%*%", signature("ANY", "symbolic"), function(x, y) {
+  symbolic_product(x, y)
+})
+#' @rdname symbolic_dense
+setMethod("%*%", signature("symbolic", "symbolic"), function(x, y) {
+  symbolic_product(x, y)
+})

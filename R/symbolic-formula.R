@@ -1,0 +1,123 @@
+# Formulas as the engine reads them: JSON text, and the data in slots.
+
+# root, weight: nodes (weight may be NULL). Value: `expression` and `weight`,
+# JSON; `leaves`, the variables by slot.
+symbolic_formula_of <- function(root, weight = NULL) {
+  walk <- walk_nodes(c(list(root), weight))
+  slots <- leaf_slots(walk$nodes)
+  list(expression = node_json(root, slots),
+       weight = if (!is.null(weight)) node_json(weight, slots),
+       leaves = slots$leaves)
+}
+
+# The same data wrapped twice are one slot: Vi(x) + Vi(x) reads x once.
+leaf_slots <- function(nodes) {
+  slot <- new.env(parent = emptyenv())
+  of_data <- new.env(parent = emptyenv())
+  leaves <- list()
+  for (node in nodes) {
+    if (node$op != "var") next
+    key <- paste(node$index, rlang::obj_address(node$data))
+    found <- of_data[[key]]
+    if (is.null(found)) {
+      leaves[[length(leaves) + 1L]] <- node
+      found <- length(leaves) - 1L
+      assign(key, found, envir = of_data)
+    }
+    assign(node_key(node), found, envir = slot)
+  }
+  list(slot = slot, leaves = leaves)
+}
+
+# Parts used more than once are written once, in a "let".
+node_json <- function(root, slots) {
+  walk <- walk_nodes(list(root))
+  text <- new.env(parent = emptyenv())
+  parts <- character()
+  for (k in seq_along(walk$nodes)) {
+    node <- walk$nodes[[k]]
+    key <- node_key(node)
+    json <- switch(
+      node$op,
+      var = sprintf("[\"var\",%d]", slots$slot[[key]]),
+      number = number_json(node$value),
+      const = sprintf("[\"const\",%s]", number_json(node$value)),
+      operation_json(node, text)
+    )
+    if (walk$uses[[k]] > 1L && length(node$args)) {
+      parts <- c(parts, json)
+      json <- sprintf("[\"ref\",%d]", length(parts) - 1L)
+    }
+    assign(key, json, envir = text)
+  }
+  out <- text[[node_key(root)]]
+  if (!length(parts)) return(out)
+  sprintf("[\"let\",[%s],%s]", paste(parts, collapse = ","), out)
+}
+
+operation_json <- function(node, text) {
+  args <- vapply(node$args, function(a) text[[node_key(a)]], "")
+  static <- as.character(node$static)
+  if (node$op == "permute") {
+    static <- sprintf("[%s]", paste(static, collapse = ","))
+  }
+  sprintf("[\"%s\",%s]", node$op, paste(c(args, static), collapse = ","))
+}
+
+# Python's reader of JSON knows Infinity.
+number_json <- function(value) {
+  if (is.infinite(value)) return(if (value > 0) "Infinity" else "-Infinity")
+  sprintf("%.17g", value)
+}
+
+# ---- as text ----------------------------------------------------------------
+
+infix_words <- c(add = "+", sub = "-", mul = "*", div = "/", eq = "==",
+                 ne = "!=", lt = "<", le = "<=", gt = ">", ge = ">=", dot = "|",
+                 and = "&", or = "|")
+
+# names: of the leaves, by slot.
+node_text <- function(root, slots, names) {
+  text <- new.env(parent = emptyenv())
+  for (node in walk_nodes(list(root))$nodes) {
+    args <- vapply(node$args, function(a) text[[node_key(a)]], "")
+    bare <- sub("^\\((.*)\\)$", "\\1", args)
+    if (!all(balanced(bare))) bare <- args
+    out <- if (node$op == "var") names[[slots$slot[[node_key(node)]] + 1L]]
+    else if (is_node_leaf(node)) format(node$value, digits = 6L)
+    else if (node$op %in% names(infix_words)) {
+      sprintf("(%s %s %s)", args[[1L]], infix_words[[node$op]], args[[2L]])
+    }
+    else if (node$op == "neg") sprintf("(-%s)", args)
+    else if (node$op == "square") sprintf("%s^2", args)
+    else if (node$op == "pow") sprintf("%s^%d", args, node$static)
+    else if (node$op == "powf") sprintf("%s^%s", args[[1L]], args[[2L]])
+    else sprintf("%s(%s)", shown_name(node$op),
+                 paste(c(bare, shown_static(node)), collapse = ", "))
+    assign(node_key(node), out, envir = text)
+  }
+  out <- text[[node_key(root)]]
+  inner <- sub("^\\((.*)\\)$", "\\1", out)
+  if (balanced(inner)) inner else out
+}
+
+shown_name <- function(op) {
+  name <- symbolic_table()[[op]]$r_name
+  if (nzchar(name) && grepl("^[A-Za-z]", name)) name else op
+}
+
+# Places are counted from 1 in R.
+shown_static <- function(node) {
+  if (node$op %in% c("elem", "extract", "elem_t", "extract_t")) {
+    return(node$static + c(1L, 0L)[seq_along(node$static)])
+  }
+  if (length(node$static) > 6L) "..." else node$static
+}
+
+# Does no bracket close before it was opened?
+balanced <- function(text) {
+  vapply(strsplit(text, ""), function(sign) {
+    depth <- cumsum((sign == "(") - (sign == ")"))
+    all(depth >= 0)
+  }, NA)
+}

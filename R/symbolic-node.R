@@ -1,0 +1,141 @@
+# Expression trees. A node is an environment, so that a part used twice stays
+# one part: `op`, `args`, `static` (whole numbers), `dim` (components), `reach`
+# (1: of i, 2: of j, 3: of both), `n` and `m` (how many i and j there are, NA:
+# unknown). Leaves: "var" (data), "number" (a user's number) and "const" (a
+# number that belongs to the formula itself, such as the 1 in 1 + x^2 of a
+# derivative).
+
+new_node <- function(op, args, static, dim, reach, n, m) {
+  list2env(list(op = op, args = args, static = static, dim = as.integer(dim),
+                reach = reach, n = n, m = m),
+           parent = emptyenv())
+}
+
+# data: a matrix with a row per i or j, a matrix of one row for a parameter, or
+# a traced array of such a shape. NULL stands for data in tests of dimensions.
+new_leaf <- function(data, index, name = NULL, dim = ncol(data),
+                     rows = nrow(data)) {
+  node <- new_node("var", list(), integer(), dim,
+                   c(i = 1L, j = 2L, p = 0L)[[index]],
+                   if (index == "i") rows else NA_integer_,
+                   if (index == "j") rows else NA_integer_)
+  node$data <- data
+  node$index <- index
+  node$name <- name
+  node
+}
+
+number_node <- function(value) number_like("number", value)
+const_node <- function(value) number_like("const", value)
+number_like <- function(op, value) {
+  node <- new_node(op, list(), integer(), 1L, 0L, NA_integer_, NA_integer_)
+  node$value <- as.numeric(value)
+  node
+}
+
+is_node_leaf <- function(node) node$op %in% c("var", "number", "const")
+
+# An operation of the table on nodes.
+apply_op <- function(name, ..., static = integer()) {
+  apply_op_list(name, list(...), static)
+}
+
+apply_op_list <- function(name, args, static = integer()) {
+  op <- symbolic_table()[[name]]
+  short <- simplified_op(name, args)
+  if (!is.null(short)) return(short)
+  dim <- operation_dim(op, vapply(args, function(a) a$dim, 1L), static)
+  reach <- 0L
+  for (arg in args) reach <- bitwOr(reach, arg$reach)
+  new_node(name, args, static, dim, reach, common_size(args, "n", name),
+           common_size(args, "m", name))
+}
+
+# Sums and products with the 0 and 1 of derivatives.
+simplified_op <- function(name, args) {
+  const <- vapply(args, function(a) a$op == "const", NA)
+  if (!any(const)) return(NULL)
+  value <- vapply(args, function(a) if (a$op == "const") a$value else NaN, 0)
+  if (all(const) && name %in% c("add", "sub", "mul", "neg")) {
+    fun <- switch(name, add = sum, sub = function(v) v[1L] - v[2L], mul = prod,
+                  neg = function(v) -v)
+    return(const_node(fun(value)))
+  }
+  zero <- value %in% 0
+  one <- value %in% 1
+  switch(
+    name,
+    add = if (zero[1L]) args[[2L]] else if (zero[2L]) args[[1L]],
+    sub = if (zero[2L]) args[[1L]],
+    mul = if (one[1L]) args[[2L]] else if (one[2L]) args[[1L]],
+    div = if (one[2L]) args[[1L]]
+  )
+}
+
+common_size <- function(args, what, name) {
+  size <- NA_integer_
+  for (arg in args) {
+    other <- arg[[what]]
+    if (is.na(other)) next
+    if (is.na(size)) size <- other
+    if (size != other) abort_sizes(what, c(size, other), name)
+  }
+  size
+}
+
+abort_sizes <- function(what, sizes, name) {
+  index <- if (what == "n") "i" else "j"
+  abort_input(
+    sprintf("Data indexed by %s have different numbers of rows.", index),
+    x = sprintf("In `%s`: %s.", name,
+                paste(format(sizes, big.mark = ",", trim = TRUE),
+                      collapse = " and ")),
+    i = sprintf("All V%s() of one formula must have the same rows.", index),
+    code = "bad_size", arg = name
+  )
+}
+
+# ---- walks ------------------------------------------------------------------
+
+node_key <- function(node) rlang::obj_address(node)
+
+# All nodes, arguments before those who use them, each once. Value: `nodes`, and
+# how many times each is used.
+walk_nodes <- function(roots) {
+  walk <- new.env(parent = emptyenv())
+  walk$nodes <- list()
+  walk$uses <- integer()
+  walk$place <- new.env(parent = emptyenv())
+  for (root in roots) visit_node(root, walk)
+  list(nodes = walk$nodes, uses = walk$uses)
+}
+
+visit_node <- function(node, walk) {
+  key <- node_key(node)
+  place <- walk$place[[key]]
+  if (is.null(place)) {
+    for (arg in node$args) visit_node(arg, walk)
+    place <- length(walk$nodes) + 1L
+    walk$nodes[[place]] <- node
+    walk$uses[[place]] <- 0L
+    assign(key, place, envir = walk$place)
+  }
+  walk$uses[[place]] <- walk$uses[[place]] + 1L
+}
+
+# The tree with leaves exchanged by `leaf(node)`.
+rebuild_node <- function(root, leaf) {
+  done <- new.env(parent = emptyenv())
+  for (node in walk_nodes(list(root))$nodes) {
+    args <- lapply(node$args, function(a) done[[node_key(a)]])
+    new <- if (node$op == "var") leaf(node) else if (!length(args)) node else
+      apply_op_list(node$op, args, node$static)
+    assign(node_key(node), new, envir = done)
+  }
+  done[[node_key(root)]]
+}
+
+node_leaves <- function(root) {
+  nodes <- walk_nodes(list(root))$nodes
+  nodes[vapply(nodes, function(node) node$op == "var", NA)]
+}

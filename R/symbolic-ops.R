@@ -1,0 +1,248 @@
+# Arithmetic on LazyTensors: the group generics of S3, which build formulas.
+# What belongs to which operation stands in the column `r_name` of the table.
+
+# One method for LazyTensors and traced arrays: R takes no method where two
+# classes have one each.
+#' @export
+Ops.symbolic <- function(e1, e2) {
+  operands <- if (missing(e2)) list(e1) else list(e1, e2)
+  if (any(vapply(operands, is_lazy, NA))) {
+    lazy_operator(.Generic, operands)
+  } else {
+    traced_operator(.Generic, operands)
+  }
+}
+
+lazy_operator <- function(generic, operands) {
+  complex <- any(vapply(operands, function(e) {
+    is_complex_lazy(e) || is.complex(e)
+  }, NA))
+  nodes <- lapply(operands, operand_node, generic = generic)
+  if (length(nodes) == 1L) return(lazy_unary(generic, nodes[[1L]], complex))
+  if (complex) {
+    nodes <- Map(complex_node, nodes, vapply(operands, is_complex_like, NA))
+    return(complex_operator(generic, nodes))
+  }
+  a <- nodes[[1L]]
+  b <- nodes[[2L]]
+  new_lazy(switch(
+    generic,
+    "^" = power_node(a, b),
+    "|" = apply_op(if (is_test(a) && is_test(b)) "or" else "dot", a, b),
+    "%%" = apply_op("mod", a, b, const_node(0)),
+    "%/%" = apply_op("floor", apply_op("div", a, b)),
+    apply_op(operation_of_r(generic), a, b)
+  ))
+}
+
+lazy_unary <- function(generic, node, complex) {
+  switch(
+    generic,
+    "+" = new_lazy(node, complex),
+    "-" = new_lazy(apply_op("neg", node), complex),
+    "!" = {
+      if (complex) abort_complex("!")
+      new_lazy(apply_op("not", node))
+    }
+  )
+}
+
+is_test <- function(node) {
+  node$op %in% c("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not")
+}
+
+# Whole powers of small size and square roots belong to the structure.
+power_node <- function(a, b) {
+  power <- if (b$op == "number") b$value else NaN
+  if (is.nan(power)) return(apply_op("powf", a, b))
+  if (power == 2) return(apply_op("square", a))
+  if (power == -1) return(apply_op("inv", a))
+  if (power == 0.5) return(apply_op("sqrt", a))
+  if (power == -0.5) return(apply_op("rsqrt", a))
+  if (power == round(power) && abs(power) <= 8) {
+    return(apply_op("pow", a, static = as.integer(power)))
+  }
+  apply_op("powf", a, b)
+}
+
+# ---- operands ---------------------------------------------------------------
+
+# A LazyTensor, a number or a vector of parameters -> its node.
+operand_node <- function(x, generic = "+") {
+  if (is_lazy(x)) return(node_of(x))
+  if (is_traced(x)) {
+    if (is.null(dim(x)) || length(x) == 1L) return(node_of(wrap_data(x, "p")))
+    abort_operand(generic, "a matrix")
+  }
+  plain <- is.numeric(x) || is.logical(x) || is.complex(x)
+  if (!plain || is.object(x)) abort_operand(generic, class(x)[[1L]])
+  if (!is.null(dim(x)) && length(x) != 1L) abort_operand(generic, "a matrix")
+  if (!length(x)) abort_operand(generic, "an empty vector")
+  if (length(x) > 1L || is.complex(x)) return(node_of(wrap_data(x, "p")))
+  refuse_missing(x)
+  number_node(x)
+}
+
+abort_operand <- function(generic, what) {
+  abort_input(
+    sprintf("`%s` with a LazyTensor takes LazyTensors, numbers and vectors.",
+            generic),
+    x = sprintf("It was given %s.", what),
+    i = "Wrap data with `Vi()` (a row per i), `Vj()` or `Pm()` (parameters).",
+    code = "bad_operand", arg = generic
+  )
+}
+
+# ---- complex numbers --------------------------------------------------------
+
+is_complex_like <- function(x) is_complex_lazy(x) || is.complex(x)
+
+complex_node <- function(node, is_complex) {
+  if (is_complex) node else apply_op("real2complex", node)
+}
+
+complex_operator <- function(generic, nodes) {
+  a <- nodes[[1L]]
+  b <- nodes[[2L]]
+  if (generic %in% c("+", "-")) {
+    # Components pair up within the real and within the imaginary parts.
+    if (a$dim != b$dim) {
+      op <- operation_of_r(generic)
+      parts <- lapply(c("real", "imag"), function(part) {
+        apply_op(op, apply_op(part, a), apply_op(part, b))
+      })
+      return(new_lazy(apply_op("complex", parts[[1L]], parts[[2L]]), TRUE))
+    }
+    return(new_lazy(apply_op(operation_of_r(generic), a, b), TRUE))
+  }
+  if (generic %in% c("==", "!=")) {
+    same <- lapply(c("real", "imag"), function(part) {
+      apply_op("eq", apply_op(part, a), apply_op(part, b))
+    })
+    both <- apply_op("and", same[[1L]], same[[2L]])
+    return(new_lazy(if (generic == "==") both else apply_op("not", both)))
+  }
+  if (generic == "|") {
+    product <- apply_op("complex_mul", a, b)
+    return(new_lazy(apply_op("complex_sum", product), TRUE))
+  }
+  op <- operation_of_r(generic, complex = TRUE)
+  if (is.na(op)) abort_complex(generic)
+  new_lazy(apply_op(op, a, b), TRUE)
+}
+
+abort_complex <- function(generic) {
+  abort_input(
+    sprintf("`%s` is not defined for complex LazyTensors.", generic),
+    i = "There are + - * / == != | sum mean exp log abs Mod Re Im Arg Conj.",
+    code = "bad_operand", arg = generic
+  )
+}
+
+#' @export
+Complex.LazyTensor <- function(z) {
+  node <- node_of(z)
+  if (!is_complex_lazy(z)) node <- apply_op("real2complex", node)
+  op <- operation_of_r(.Generic, .Generic %in% c("Mod", "Arg"))
+  new_lazy(apply_op(op, node), .Generic == "Conj")
+}
+
+# ---- functions --------------------------------------------------------------
+
+#' @export
+Math.LazyTensor <- function(x, ...) {
+  if (is_complex_lazy(x)) return(complex_math(x, .Generic, ...))
+  node <- node_of(x)
+  if (.Generic == "log") return(new_lazy(log_node(node, ...)))
+  if (.Generic %in% c("log2", "log10")) {
+    return(new_lazy(log_node(node, if (.Generic == "log2") 2 else 10)))
+  }
+  if (.Generic == "round") return(new_lazy(round_node(node, ...)))
+  if (.Generic %in% c("cospi", "sinpi", "tanpi")) {
+    turned <- apply_op("mul", const_node(pi), node)
+    return(new_lazy(apply_op(sub("pi$", "", .Generic), turned)))
+  }
+  op <- operation_of_r(.Generic)
+  if (is.na(op)) abort_undefined(.Generic)
+  new_lazy(apply_op(op, node))
+}
+
+abort_undefined <- function(generic, what = "LazyTensors") {
+  abort_input(
+    sprintf("`%s()` is not defined for %s.", generic, what),
+    code = "undefined", arg = generic
+  )
+}
+
+log_node <- function(node, base = exp(1)) {
+  out <- apply_op("log", node)
+  if (identical(base, exp(1))) return(out)
+  apply_op("div", out, apply_op("log", operand_node(base, "log")))
+}
+
+round_node <- function(node, digits = 0) {
+  if (length(digits) != 1L || is.na(digits) || digits != round(digits)) {
+    abort_input("`digits` must be one whole number.", code = "bad_operand",
+                arg = "digits")
+  }
+  apply_op("round", node, static = as.integer(digits))
+}
+
+complex_math <- function(x, generic) {
+  node <- node_of(x)
+  switch(
+    generic,
+    exp = new_lazy(apply_op("complex_exp", node), TRUE),
+    abs = new_lazy(apply_op("complex_abs", node)),
+    log = new_lazy(apply_op("complex", apply_op("log", apply_op("complex_abs",
+                                                                node)),
+                            apply_op("complex_angle", node)), TRUE),
+    abort_complex(generic)
+  )
+}
+
+# Sums and extremes of the components, or reductions where an index is given.
+#' @export
+Summary.LazyTensor <- function(..., index = NULL, na.rm = FALSE) {
+  given <- list(...)
+  x <- given[[1L]]
+  rest <- given[-1L]
+  # sum(K, "j"), as RKeOps has it.
+  if (is.null(index) && length(rest) && is.character(rest[[1L]])) {
+    index <- rest[[1L]]
+    rest <- rest[-1L]
+  }
+  if (is.null(index)) {
+    if (length(rest)) abort_several(.Generic)
+    return(inner_summary(x, .Generic))
+  }
+  do.call(reduce_lazy, c(list(x, .Generic, index), rest))
+}
+
+abort_several <- function(generic) {
+  abort_input(
+    sprintf("`%s()` takes one LazyTensor, and an index or none.", generic),
+    i = sprintf("%s(x, index = \"j\") reduces over j; %s(x) its components.",
+                generic, generic),
+    code = "bad_operand", arg = generic
+  )
+}
+
+inner_summary <- function(x, generic) {
+  node <- node_of(x)
+  if (is_complex_lazy(x)) {
+    if (generic != "sum") abort_complex(generic)
+    return(new_lazy(apply_op("complex_sum", node), TRUE))
+  }
+  switch(
+    generic,
+    any = new_lazy(apply_op("max", apply_op("ne", node, const_node(0)))),
+    all = new_lazy(apply_op("min", apply_op("ne", node, const_node(0)))),
+    prod = new_lazy(Reduce(function(a, b) apply_op("mul", a, b),
+                           lapply(seq_len(node$dim) - 1L, function(k) {
+                             apply_op("elem", node, static = k)
+                           }))),
+    sum = , max = , min = new_lazy(apply_op(generic, node)),
+    abort_undefined(generic)
+  )
+}

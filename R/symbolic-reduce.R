@@ -1,0 +1,266 @@
+# One mechanism for all reductions: what a reduction is called, what it returns,
+# where it is computed.
+
+# Of the engine's reductions: which results come back, and what is asked of the
+# formula.
+reduction_table <- local({
+  one <- function(value, index = FALSE, k = FALSE, single = FALSE,
+                  weight = "none", result = "number") {
+    list(value = value, index = index, k = k, single = single, weight = weight,
+         result = result)
+  }
+  list(
+    sum = one(TRUE, weight = "factor"),
+    mean = one(TRUE, weight = "factor"),
+    variance = one(TRUE, weight = "factor"),
+    prod = one(TRUE),
+    logsumexp = one(TRUE, weight = "own"),
+    sumsoftmaxweight = one(TRUE, weight = "own", single = TRUE),
+    min = one(TRUE), max = one(TRUE),
+    argmin = one(FALSE, TRUE), argmax = one(FALSE, TRUE),
+    min_argmin = one(TRUE, TRUE), max_argmax = one(TRUE, TRUE),
+    kmin = one(TRUE, k = TRUE, single = TRUE),
+    argkmin = one(FALSE, TRUE, k = TRUE, single = TRUE),
+    kmin_argkmin = one(TRUE, TRUE, k = TRUE, single = TRUE),
+    kmax = one(TRUE, k = TRUE, single = TRUE),
+    argkmax = one(FALSE, TRUE, k = TRUE, single = TRUE),
+    kmax_argkmax = one(TRUE, TRUE, k = TRUE, single = TRUE),
+    count = one(TRUE, weight = "factor", result = "count"),
+    any = one(TRUE, result = "test"), all = one(TRUE, result = "test")
+  )
+})
+
+# Spelled as in R ("Kmin") or as in the engine ("kmin").
+reduction_rule <- function(name) {
+  known <- names(reduction_table)
+  if (is.character(name) && length(name) == 1L) {
+    found <- match(tolower(name), known)
+    if (!is.na(found)) {
+      return(c(list(name = known[[found]]), reduction_table[[found]]))
+    }
+  }
+  abort_input(
+    "The reduction must be one of those that there are.",
+    x = sprintf("It is %s.", first_line(deparse(name)[1L])),
+    i = paste0(known, collapse = ", "),
+    code = "bad_reduction", arg = "reduction"
+  )
+}
+
+# x: LazyTensor; index: the index that disappears. Value: a matrix with a row
+# for each of the other index, or a list of `value` and `index`.
+reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
+                        evaluator = NULL) {
+  rule <- reduction_rule(reduction)
+  if (!is_lazy(x)) abort_not_lazy(reduction)
+  check_index(index, c("i", "j"))
+  complex <- is_complex_lazy(x)
+  if (complex && !rule$name %in% c("sum", "mean")) abort_complex(reduction)
+  weight <- weight_node(weight, index, rule)
+  if (rule$name %in% c("mean", "variance", "count") &&
+        !(rule$name == "mean" && is.null(weight))) {
+    return(composed_reduction(x, rule, index, weight, evaluator))
+  }
+  node <- node_of(x)
+  if (rule$weight == "factor" && !is.null(weight)) {
+    if (complex && weight$dim != 1L) abort_complex("weight")
+    node <- apply_op("mul", weight, node)
+    weight <- NULL
+  }
+  problem <- reduction_problem(node, weight, rule, index, K, evaluator)
+  leaves <- node_leaves(apply_pair(node, weight))
+  out <- if (rule$value && has_traced(leaves)) {
+    traced_reduction(problem)
+  } else {
+    run_reduction(untraced_problem(problem, leaves))
+  }
+  finish_reduction(out, rule, complex)
+}
+
+# Means with weights, variances and counts, by sums and means.
+composed_reduction <- function(x, rule, index, weight, evaluator) {
+  again <- function(node, name = "mean") {
+    reduce_lazy(new_lazy(node), name, index, evaluator = evaluator)
+  }
+  node <- node_of(x)
+  if (rule$name == "count") {
+    test <- apply_op("ne", node, const_node(0))
+    if (!is.null(weight)) test <- apply_op("mul", weight, test)
+    return(again(test, "sum"))
+  }
+  weighted <- function(node, complex = FALSE) {
+    if (is.null(weight)) return(again(node))
+    product <- if (complex) {
+      apply_op("complex_mul", apply_op("real2complex", weight), node)
+    } else apply_op("mul", weight, node)
+    # One pass over the pairs for both sums.
+    both <- again(apply_op("concat", product, weight), "sum")
+    sums <- both[, seq_len(product$dim), drop = FALSE]
+    total <- both[, -seq_len(product$dim), drop = FALSE]
+    sums / if (weight$dim == 1L) as_column(total) else total
+  }
+  if (is_complex_lazy(x)) {
+    if (weight$dim != 1L) abort_complex("weight")
+    return(complex_matrix(weighted(node, TRUE)))
+  }
+  mean <- weighted(node)
+  if (rule$name == "mean") return(mean)
+  kept <- if (index == "j") "i" else "j"
+  centre <- node_of(wrap_result(mean, kept, node))
+  weighted(apply_op("square", apply_op("sub", node, centre)))
+}
+
+# A result as data of the index that is left, or a parameter where the formula
+# does not have that index.
+wrap_result <- function(value, index, node) {
+  none <- is.na(node[[if (index == "i") "n" else "m"]])
+  leaf <- new_leaf(value, if (none) "p" else index)
+  new_lazy(leaf)
+}
+
+# A matrix of one column as a vector, which R recycles along columns.
+as_column <- function(x) {
+  dim(x) <- NULL
+  x
+}
+
+apply_pair <- function(node, weight) {
+  if (is.null(weight)) node else apply_op("concat", node, weight)
+}
+
+abort_not_lazy <- function(name) {
+  abort_input(
+    sprintf("`%s` takes a LazyTensor.", name),
+    i = "Wrap data with `Vi()`, `Vj()` or `Pm()`.",
+    code = "bad_type", arg = "x"
+  )
+}
+
+# Weights: a LazyTensor, or numbers for the index that disappears.
+weight_node <- function(weight, index, rule) {
+  if (is.null(weight)) {
+    if (rule$name == "sumsoftmaxweight") {
+      abort_input("`sumsoftmaxweight()` needs a `weight`.",
+                  code = "bad_weight", arg = "weight")
+    }
+    return(NULL)
+  }
+  if (rule$weight == "none") {
+    abort_input(sprintf("`%s` takes no weights.", rule$name),
+                code = "bad_weight", arg = "weight")
+  }
+  if (is_lazy(weight)) {
+    if (is_complex_lazy(weight)) abort_complex("weight")
+    return(node_of(weight))
+  }
+  node_of(wrap_data(weight, index))
+}
+
+# ---- the problem ------------------------------------------------------------
+
+reduction_problem <- function(node, weight, rule, index, K, evaluator) {
+  pair <- apply_pair(node, weight)
+  size <- c(n = pair$n, m = pair$m)
+  gone <- if (index == "j") "m" else "n"
+  if (is.na(size[[gone]])) {
+    abort_input(
+      sprintf("Nothing in the formula is indexed by %s.", index),
+      i = sprintf("How many %s there are is known from data in `V%s()`.", index,
+                  index),
+      code = "bad_size", arg = "index"
+    )
+  }
+  # What depends on the vanishing index alone has one result.
+  size[is.na(size)] <- 1L
+  if (rule$single && node$dim != 1L) {
+    abort_input(
+      sprintf("`%s` takes a formula of one component.", rule$name),
+      x = sprintf("This one has %d.", node$dim),
+      code = "bad_dimension", arg = rule$name
+    )
+  }
+  list(root = node, weight = weight, rule = rule, axis = index,
+       k = check_k(K, rule, size[[gone]]), n = size[["n"]], m = size[["m"]],
+       evaluator = choose_evaluator(evaluator))
+}
+
+check_k <- function(K, rule, most) {
+  if (most == 0L && !rule$name %in% c("sum", "prod", "logsumexp")) {
+    abort_input(sprintf("`%s` over no values.", rule$name), code = "empty",
+                arg = "x")
+  }
+  if (!rule$k) return(1L)
+  ok <- is.numeric(K) && length(K) == 1L && !is.na(K) && K == round(K) &&
+    K >= 1 && K <= most
+  if (!ok) {
+    abort_input(
+      sprintf("`K` must be a whole number from 1 to %s, the values there are.",
+              format(most, big.mark = ",")),
+      x = sprintf("It is %s.", first_line(deparse(K)[1L])),
+      code = "bad_k", arg = "K"
+    )
+  }
+  as.integer(K)
+}
+
+evaluators <- c("auto", "reference", "cpu")
+
+choose_evaluator <- function(evaluator = NULL) {
+  evaluator <- evaluator %||% getOption("vigitensor.evaluator", "auto")
+  if (!is.character(evaluator) || length(evaluator) != 1L ||
+        !evaluator %in% evaluators) {
+    abort_input(
+      sprintf("`evaluator` must be one of %s.",
+              paste0("\"", evaluators, "\"", collapse = ", ")),
+      x = sprintf("It is %s.", first_line(deparse(evaluator)[1L])),
+      code = "evaluator", arg = "evaluator"
+    )
+  }
+  if (evaluator != "auto") return(evaluator)
+  if (choose_engine() == "reference") "reference" else "cpu"
+}
+
+# ---- computing --------------------------------------------------------------
+
+# Value: list of `value` and `index`, matrices, as far as the rule has them.
+run_reduction <- function(problem) {
+  if (problem$evaluator == "reference") return(reference_reduction(problem))
+  formula <- symbolic_formula_of(problem$root, problem$weight)
+  engine_call(
+    "symbolic_reduce", expression = formula$expression,
+    data = lapply(formula$leaves, `[[`, "data"),
+    index = lapply(formula$leaves, `[[`, "index"),
+    reduction = problem$rule$name, axis = problem$axis, k = problem$k,
+    weight = formula$weight, precision = engine_precision(), base = 1L,
+    size = c(problem$n, problem$m)
+  )
+}
+
+engine_precision <- function() {
+  precision <- getOption("vigitensor.precision", "double")
+  known <- c(double = "float64", single = "float32")
+  if (!is.character(precision) || length(precision) != 1L ||
+        !precision %in% names(known)) {
+    abort_input(
+      "Option `vigitensor.precision` must be \"double\" or \"single\".",
+      x = sprintf("It is %s.", first_line(deparse(precision)[1L])),
+      code = "option", arg = "vigitensor.precision"
+    )
+  }
+  known[[precision]]
+}
+
+finish_reduction <- function(out, rule, complex) {
+  if (complex) return(complex_matrix(out$value))
+  if (rule$result == "test") return(out$value != 0)
+  if (rule$value && rule$index) return(out[c("value", "index")])
+  if (rule$value) out$value else out$index
+}
+
+complex_matrix <- function(x) {
+  if (is_traced(x)) abort_complex("gradient")
+  odd <- seq.int(1L, ncol(x), by = 2L)
+  out <- complex(real = x[, odd], imaginary = x[, odd + 1L])
+  dim(out) <- c(nrow(x), length(odd))
+  out
+}

@@ -1,0 +1,174 @@
+# Reductions as users call them; all of them are lines of reduction_table.
+
+#' Reductions of symbolic matrices
+#'
+#' Sums, extremes, nearest neighbours and the like of the entries F(x_i, y_j) of
+#' a symbolic matrix, over all j for each i (`index = "j"`) or over all i for
+#' each j (`index = "i"`). `sum()`, `prod()`, `min()`, `max()`, `any()`, `all()`
+#' and `mean()` are R's own functions, which know LazyTensors.
+#'
+#' @param x A [LazyTensor].
+#' @param index `"i"` or `"j"`: the index that disappears. Without one (`NULL`),
+#'   `sum()`, `prod()`, `min()`, `max()`, `any()`, `all()`, `argmin()` and
+#'   `argmax()` work on the components of each entry, and give a LazyTensor.
+#' @param K How many of the smallest or largest values.
+#' @param weight Weights of the entries: a LazyTensor, or numbers for the index
+#'   that disappears (a vector, or a matrix with a row for each). Weights may be
+#'   negative, and in `logsumexp()` and `sumsoftmaxweight()` vectors.
+#' @param evaluator `NULL` for option `vigitensor.evaluator`, by default
+#'   `"auto"`: `"cpu"` where the engine is there, `"reference"` otherwise.
+#'   `"reference"` is dense R code, slow and plain.
+#' @param name Name of a reduction: `"sum"`, `"Kmin"`, ...
+#' @param ... Not used.
+#' @return A matrix with a row for each of the remaining index: doubles (complex
+#'   for a complex formula), `TRUE` and `FALSE` for `any()` and `all()`,
+#'   integers counted from 1 for places. `min_argmin()` and its like return a
+#'   list of `value` and `index`. The columns are the components of the formula,
+#'   or the `K` values, best first; of equal values the first place counts.
+#'   A formula that depends on the vanishing index alone gives one row.
+#'
+#'   \describe{
+#'   \item{`mean()`, `variance()`}{With weights w: sum(w F) / sum(w), and the
+#'     same mean of squared deviations. The divisor of `variance()` is the
+#'     number of entries (or the sum of weights), not one less.}
+#'   \item{`logsumexp()`}{log(sum(w exp(F))), safe from overflow.}
+#'   \item{`sumsoftmaxweight()`}{sum(w exp(F)) / sum(exp(F)).}
+#'   \item{`count()`}{How many entries are not 0 (or the sum of their weights).}
+#'   }
+#' @section Missing values:
+#' Data have none (see [LazyTensor]), but a formula may give NaN, as `log(-1)`
+#' does. One NaN makes a sum, `min()` and `max()` NaN, and its place that of
+#' `argmin()`; `Kmin()` and its like pass over it.
+#' @section Errors:
+#' `vigitensor_error_bad_index`, `_bad_k`, `_bad_weight`, `_bad_dimension` (more
+#' than one component where one is needed), `_bad_size` (no data have the
+#' index), `_empty` (an extreme of no values), `_evaluator`.
+#' @name symbolic_reductions
+#' @aliases sum.LazyTensor min.LazyTensor max.LazyTensor prod.LazyTensor
+#'   any.LazyTensor all.LazyTensor
+#' @seealso [LazyTensor], [gradient()]
+#' @examples
+#' set.seed(1)
+#' x <- matrix(rnorm(10), 5)
+#' y <- matrix(rnorm(14), 7)
+#' D <- sqdist(Vi(x), Vj(y))
+#' sum(exp(-D), "j")
+#' mean(D, index = "j", weight = 1:7)
+#' argKmin(D, 3, "j")
+#' min_argmin(D, "i")
+#' logsumexp(-D, "j")
+#' count(D < 2, "j")
+NULL
+
+#' @rdname symbolic_reductions
+#' @export
+reduction <- function(x, name, index, K = 1L, weight = NULL,
+                      evaluator = NULL) {
+  reduce_lazy(x, name, index, K, weight, evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+mean.LazyTensor <- function(x, index = NULL, weight = NULL, evaluator = NULL,
+                            ...) {
+  if (is.null(index)) {
+    return(sum(x) / (node_of(x)$dim / if (is_complex_lazy(x)) 2 else 1))
+  }
+  reduce_lazy(x, "mean", index, weight = weight, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+variance <- function(x, index, weight = NULL, evaluator = NULL) {
+  reduce_lazy(x, "variance", index, weight = weight, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+count <- function(x, index, weight = NULL, evaluator = NULL) {
+  reduce_lazy(x, "count", index, weight = weight, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+logsumexp <- function(x, index, weight = NULL, evaluator = NULL) {
+  reduce_lazy(x, "logsumexp", index, weight = weight, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+sumsoftmaxweight <- function(x, weight, index, evaluator = NULL) {
+  reduce_lazy(x, "sumsoftmaxweight", index, weight = weight,
+              evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+argmin <- function(x, index = NULL, evaluator = NULL) {
+  place_of(x, "argmin", index, evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+argmax <- function(x, index = NULL, evaluator = NULL) {
+  place_of(x, "argmax", index, evaluator)
+}
+
+# Places of components count from 1 in R, from 0 in the engine.
+place_of <- function(x, name, index, evaluator) {
+  if (!is_lazy(x)) abort_not_lazy(name)
+  if (is.null(index)) {
+    if (is_complex_lazy(x)) abort_complex(name)
+    place <- apply_op(name, node_of(x))
+    return(new_lazy(apply_op("add", place, const_node(1))))
+  }
+  reduce_lazy(x, name, index, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+min_argmin <- function(x, index, evaluator = NULL) {
+  reduce_lazy(x, "min_argmin", index, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+max_argmax <- function(x, index, evaluator = NULL) {
+  reduce_lazy(x, "max_argmax", index, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+Kmin <- function(x, K, index, evaluator = NULL) {
+  reduce_lazy(x, "kmin", index, K, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+argKmin <- function(x, K, index, evaluator = NULL) {
+  reduce_lazy(x, "argkmin", index, K, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+Kmin_argKmin <- function(x, K, index, evaluator = NULL) {
+  reduce_lazy(x, "kmin_argkmin", index, K, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+Kmax <- function(x, K, index, evaluator = NULL) {
+  reduce_lazy(x, "kmax", index, K, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+argKmax <- function(x, K, index, evaluator = NULL) {
+  reduce_lazy(x, "argkmax", index, K, evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+Kmax_argKmax <- function(x, K, index, evaluator = NULL) {
+  reduce_lazy(x, "kmax_argkmax", index, K, evaluator = evaluator)
+}
