@@ -213,9 +213,11 @@ cohort_entries <- function(tables, s, steps) {
   if (is.null(s$new_users)) {
     cand$entry <- pmax(cand$from + s$lookback, s$start)
     cand <- cand[cand$entry < pmin(cand$to, s$end + 1), ]
-    note_step(steps, cand$person, sprintf(
-      "not covered during the study after %s of look-back",
-      count_of(s$lookback, "day")
+    note_step(steps, cand$person, paste0(
+      "not covered during the study",
+      if (s$lookback > 0) {
+        sprintf(" after %s of look-back", count_of(s$lookback, "day"))
+      }
     ))
   } else {
     cand <- new_user_entries(cand, tables, s, steps)
@@ -288,10 +290,11 @@ age_limits <- function(cand, tables, s, steps) {
   if (is.null(s$new_users)) cand$entry <- pmax(cand$entry, from)
   cand <- cand[cand$entry >= from & cand$entry < cand$until &
                  cand$entry < pmin(cand$to, s$end + 1), ]
-  note_step(steps, cand$person, sprintf(
-    "younger than %s or older than %s years", format(s$age[1L]),
-    format(s$age[2L])
-  ))
+  limits <- c(sprintf("younger than %s", format(s$age[1L]))[s$age[1L] > 0],
+              sprintf("older than %s", format(s$age[2L]))[s$age[2L] < Inf])
+  step <- "born after follow-up would end"
+  if (length(limits)) step <- paste(paste(limits, collapse = " or "), "years")
+  note_step(steps, cand$person, step)
   cand
 }
 
