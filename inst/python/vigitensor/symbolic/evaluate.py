@@ -11,13 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from .. import pool
-from . import dense
+from .. import cache, pool
+from . import dense, nearest
 from .lower import PAIR, expand, swapped
-from .states import REDUCTIONS, Reduction, Shape, State, Sum
-from .tables import Fill, Problem, Tables
+from .states import (
+    REDUCTIONS,
+    KSmallest,
+    Reduction,
+    Shape,
+    Smallest,
+    State,
+    Sum,
+)
+from .tables import Fill, Problem, Scratch, Tables
 from .tree import Node, apply
 
 Array = npt.NDArray[Any]
@@ -57,6 +66,10 @@ def reduce(
     if isinstance(reducer, Sum):
         total = _sum(formula, problem, reducer, threads)
         return reducer.finish((total,))
+    if isinstance(reducer, (Smallest, KSmallest)):
+        state = nearest.search(formula, problem, reducer, threads)
+        if state is not None:
+            return reducer.finish(state)
     root = formula if weight is None else apply("concat", formula, weight)
     tables = Tables(root, problem)
     fill = tables.filler()
@@ -110,12 +123,19 @@ def _wide_sum(
     """Sums of a number of (i, j) times many components of j: a product per tile."""
     fill = Tables(formula, problem).filler()
     right = dense.values(factor, problem.data, problem.numbers)[0]
+    kernels = cache.load_kernels(f"{__package__}.kernels_product")
+    # The columns of the tile are the components of this product.
+    y = kernels.packed(np.ascontiguousarray(right.T))
+    zeros = np.zeros(max(TILE_ROWS, y.shape[2]), problem.dtype)
+    scratch = Scratch()
 
     def work(task: tuple[slice, slice]) -> State:
         rows, columns = task
         state = reducer.start(rows.stop - rows.start)
-        for part, sub, first in _tiles(rows, columns):
-            state[0][part] += fill(sub, first)[0] @ right[first]
+        edge = scratch.get("edge", (kernels.BLOCK,), problem.dtype)
+        for part, sub, where in _tiles(rows, columns):
+            tile = fill(sub, where)[0]
+            kernels.add_products(tile, y, zeros, where.start, state[0][part], edge)
         return state
 
     return _run(work, reducer, problem, threads)[0]

@@ -161,11 +161,11 @@ def multiply(tile, total):
 
 @_kernel
 def finish_distances(tile, x, y, x2, y2, near):
-    """Squared distances from inner products: |x|^2 + |y|^2 - 2 x . y.
+    """Squared distances from products, where these cancel, computed anew.
 
-    Where that cancels (less than ``near`` of |x|^2 + |y|^2 is left) the distance is
-    computed anew from the differences, so that every one is right to about
-    eps / near. ``x`` is (rows, d), ``y`` (columns, d).
+    Where less than ``near`` of |x|^2 + |y|^2 is left, a distance is computed from
+    the differences, so that every one is right to about eps / near. ``x`` is
+    (rows, d), ``y`` (columns, d).
     """
     fast_loops()
     for i in range(tile.shape[0]):
@@ -173,10 +173,7 @@ def finish_distances(tile, x, y, x2, y2, near):
         a = x2[i]
         close = 0
         for j in range(f.size):
-            whole = a + y2[j]
-            s = whole - (f[j] + f[j])
-            f[j] = s
-            close += not s > near * whole
+            close += not f[j] > near * (a + y2[j])
         if close:
             for j in range(f.size):
                 if not f[j] > near * (a + y2[j]):

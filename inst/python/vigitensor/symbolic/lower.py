@@ -4,7 +4,7 @@
 2. Parts that depend on i alone, on j alone or on neither are taken out: NumPy
    computes them once, and they become leaves.
 3. Long sums over components, such as |x - y|^2, become tiles that are filled first:
-   by a kernel some components at a time, or (very long |x - y|^2 and x . y) by BLAS.
+   |x - y|^2 and x . y by register blocks, others some components at a time.
 
 What remains is a small tree on rows of three tables: x (i), y (j) and p.
 """
@@ -20,11 +20,11 @@ from .tree import LEAVES, Node, apply, nodes_of, rebuilt, variable
 
 PAIR = 3  # depends on both i and j
 ROLL_DIM = 24  # sums over this many components get a tile of their own
-BLAS_DIM = 200  # ... and over this many go to BLAS, if it can
+PRODUCT_DIM = 16  # ... and |x - y|^2 and x . y of this many, register blocks
 
 
 class Contraction(NamedTuple):
-    """A tile: "sqdist" or "dot" by BLAS, or the sum of the components of a tree."""
+    """A tile: "sqdist" or "dot", or the sum of the components of a tree."""
 
     kind: str  # "sqdist", "dot", "rolled"
     left: Node  # of i; of a rolled sum, the tree
@@ -129,11 +129,11 @@ def _without_quotients(root: Node) -> Node:
 
 def _contraction(node: Node) -> Contraction | None:
     """Is it a long sum over components of pairs?"""
-    if node.op != "sum" or node.reach != PAIR or node.args[0].dim < ROLL_DIM:
+    if node.op != "sum" or node.reach != PAIR:
         return None
     inner = node.args[0]
-    product = _product(inner) if inner.dim >= BLAS_DIM else None
-    if product is not None:
+    product = product_of(inner) if inner.dim >= PRODUCT_DIM else None
+    if product is not None or inner.dim < ROLL_DIM:
         return product
     table = operations()
     for part in nodes_of(inner):
@@ -147,7 +147,7 @@ def _contraction(node: Node) -> Contraction | None:
     return Contraction("rolled", inner, inner)
 
 
-def _product(inner: Node) -> Contraction | None:
+def product_of(inner: Node) -> Contraction | None:
     """Is it (x - y)^2 or x y, with x of i and y of j?"""
     kind = "dot"
     if inner.op == "square" and inner.args[0].op == "sub":

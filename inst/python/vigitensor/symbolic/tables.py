@@ -36,7 +36,7 @@ class Problem(NamedTuple):
     dtype: np.dtype[Any]
 
 
-class _Scratch(threading.local):
+class Scratch(threading.local):
     """Buffers of one thread: new memory for every tile costs more than the tile."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Tables:
         self.root = root
         self.problem = problem
         self.dtype = problem.dtype
-        self.scratch = _Scratch()
+        self.scratch = Scratch()
         self.small = problem.n * problem.m <= SMALL
         self.first: list[_Product | _Rolled] = []  # tiles that are filled first
         if self.small:
@@ -201,37 +201,46 @@ def _pieces(dim: int) -> list[int]:
 
 
 class _Product:
-    """Squared distances or inner products of very many components, by BLAS."""
+    """Squared distances or inner products of many components, by register blocks."""
 
     def __init__(self, contraction: Contraction, problem: Problem) -> None:
-        self.kind = contraction.kind
-        self.left = np.ascontiguousarray(_part(contraction.left, problem, 0))
-        self.right = np.ascontiguousarray(_part(contraction.right, problem, 1))
-        if self.kind == "sqdist":
+        self.left = np.ascontiguousarray(part_values(contraction.left, problem, 0))
+        self.right = np.ascontiguousarray(part_values(contraction.right, problem, 1))
+        self.squared = contraction.kind == "sqdist"
+        self.kernels = cache.load_kernels(f"{__package__}.kernels_product")
+        x, y = self.left, self.right
+        n, m, dtype = len(x), len(y), problem.dtype
+        self.x2, self.y2 = np.zeros(n, dtype), np.zeros(m, dtype)
+        if self.squared:
             # Near the middle of the data, less is lost to cancellation.
-            middle = self.right.mean(axis=0) if len(self.right) else 0
-            self.x = self.left - middle
-            self.y = self.right - middle
-            self.x2 = np.einsum("ij,ij->i", self.x, self.x)
-            self.y2 = np.einsum("ij,ij->i", self.y, self.y)
-            self.near = self.x.dtype.type(_NEAR[self.x.dtype.name])
-            kernels = cache.load_kernels(f"{__package__}.kernels_tiles")
-            self.finish = kernels.finish_distances
+            middle = y.mean(axis=0) if m else dtype.type(0)
+            x, y = x - middle, y - middle
+            self.x2 = np.einsum("ij,ij->i", x, x)
+            self.y2 = np.einsum("ij,ij->i", y, y)
+            x = -2 * x
+            self.near = dtype.type(_NEAR[dtype.name])
+            tiles = cache.load_kernels(f"{__package__}.kernels_tiles")
+            self.finish = tiles.finish_distances
+        self.x, self.y = x, self.kernels.packed(y)
+        self.y0 = self.kernels.padded(self.y2, 0.0)
+        self.scratch = Scratch()
 
     def fill(self, rows: slice, columns: slice, out: Array) -> None:
         """Write the tile (1, rows, columns)."""
         tile = out[0]
-        if self.kind == "dot":
-            np.matmul(self.left[rows], self.right[columns].T, out=tile)
-            return
-        np.matmul(self.x[rows], self.y[columns].T, out=tile)
-        self.finish(
-            tile, self.left[rows], self.right[columns], self.x2[rows],
-            self.y2[columns], self.near,
+        edge = self.scratch.get("edge", (self.kernels.BLOCK,), tile.dtype)
+        self.kernels.fill_products(
+            self.x, self.x2, self.y, self.y0, rows.start, rows.stop,
+            columns.start, columns.stop, tile, edge,
         )  # fmt: skip
+        if self.squared:
+            self.finish(
+                tile, self.left[rows], self.right[columns], self.x2[rows],
+                self.y2[columns], self.near,
+            )  # fmt: skip
 
 
-def _part(node: Node, problem: Problem, axis: int) -> Array:
+def part_values(node: Node, problem: Problem, axis: int) -> Array:
     """Values of a part of i (0) or of j (1), (n, dim)."""
     if node.op == "var":
         return problem.data[node.static[1]]
