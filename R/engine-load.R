@@ -43,7 +43,12 @@ make_cache <- function(cache = engine_cache()) {
   make_cache(file.path(tempdir(), "vigitensor-cache"))
 }
 
-engine_path <- function() system.file("python", package = "vigitensor")
+# Looked for once: it is asked for at every call.
+engine_path <- function() {
+  .engine$own_path <- .engine$own_path %||%
+    system.file("python", package = "vigitensor")
+  .engine$own_path
+}
 
 # list(path, source): the Python to use and what named it.
 wanted_python <- function() {
