@@ -14,9 +14,9 @@ reference_reduction <- function(problem) {
     rule$name,
     sum = list(value = sum_columns(values)),
     mean = list(value = sum_columns(values) / dim(values)[[2L]]),
-    prod = list(value = over_columns(values, prod)),
-    any = list(value = over_columns(values != 0, any)),
-    all = list(value = over_columns(values != 0, all)),
+    prod = list(value = each_column(values, prod)),
+    any = list(value = each_column(values != 0, any)),
+    all = list(value = each_column(values != 0, all)),
     logsumexp = list(value = dense_logsumexp(values, weights)),
     sumsoftmaxweight = list(value = dense_softmax(values, weights)),
     dense_extremes(values, rule, problem$k)
@@ -28,7 +28,7 @@ sum_columns <- function(x) {
   matrix(rowSums(aperm(x, c(1L, 3L, 2L)), dims = 2L), dim(x)[[1L]])
 }
 
-over_columns <- function(x, fun) {
+each_column <- function(x, fun) {
   matrix(apply(x, c(1L, 3L), fun), dim(x)[[1L]], dim(x)[[3L]])
 }
 
@@ -51,7 +51,7 @@ dense_softmax <- function(x, weights) {
 
 # Largest value of each row, 0 where it is infinite.
 shift_of <- function(x) {
-  top <- if (dim(x)[[2L]]) over_columns(x, max) else
+  top <- if (dim(x)[[2L]]) each_column(x, max) else
     matrix(0, dim(x)[[1L]], dim(x)[[3L]])
   top[is.infinite(top)] <- 0
   array(top, c(dim(x)[[1L]], 1L, dim(x)[[3L]]))
