@@ -143,21 +143,29 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   clock <- check_word(clock, c("auto", "unit", "continuous"), "clock")
   control <- do.call(wce_control, as.list(control))
   parts <- split_formula(formula)
-  check_table(data, "data")
+  stored <- is_claims_store(data)
+  if (stored) check_only_store(records) else check_table(data, "data")
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = shape, order = order,
                    basis = basis)
-  id <- id_column(rlang::enquo(id), names(data))
-  design <- wce_design(parts, data, id, records, defaults,
-                       rlang::enquo(weights), clock)
+  id <- if (stored) data$id else id_column(rlang::enquo(id), names(data))
+  design <- if (stored) {
+    store_design(parts, data, defaults, rlang::enquo(weights), clock, robust)
+  } else {
+    wce_design(parts, data, id, records, defaults, rlang::enquo(weights), clock)
+  }
   grid <- wce_grid(design)
   check_size(design, grid)
   design$terms <- terms_with_cells(design$terms, grid)
   engine <- choose_engine(engine)
   tables <- lapply(grid, function(g) lapply(g, `[[`, "table"))
-  result <- wce_fit_impl(design$rows, design$terms, tables, ties, engine,
-                         control,
-                         lapply(grid, design_inequalities, ncol(design$rows$x)))
+  limits <- lapply(grid, design_inequalities, ncol(design$rows$x))
+  result <- if (stored) {
+    store_fit(design, tables, ties, engine, control, limits)
+  } else {
+    wce_fit_impl(design$rows, design$terms, tables, ties, engine, control,
+                 limits)
+  }
   if (decide_robust(robust, design)) {
     result$fits <- robust_fits(result$fits, design, tables, ties, engine)
     design$meta$clusters <- design$cluster[c("label", "n")]

@@ -31,6 +31,20 @@ from .api_inputs import (
     person_rows,
 )
 from .api_many import fit_wce_many, replicate_weights  # noqa: F401
+from .api_store import (  # noqa: F401
+    design_begin,
+    design_write,
+    fit_progress,
+    fit_stop,
+    fit_store,
+    memory_budget,
+    store_check,
+    store_create,
+    store_info,
+    store_read,
+    store_repeated,
+    store_write,
+)
 from .api_symbolic import (  # noqa: F401
     symbolic_derivative,
     symbolic_formula,

@@ -34,6 +34,7 @@ _COX = ("survival.kernels_cox", "survival.kernels_cox_moments")
 _COX_RESULTS = (*_COX, "survival.kernels_cox_residuals")
 KERNELS_OF = {
     "fit_wce": _WCE,
+    "fit_store": _WCE,
     "fit_wce_many": (*_WCE, "survival.kernels_many", "survival.kernels_score"),
     "wce_scores": (*_WCE, "survival.kernels_score"),
     "wce_baseline": _WCE,

@@ -55,7 +55,7 @@ class ColumnStore:
         store = cls(path, durable)
         if (store.path / _MANIFEST).exists():
             found = store.settings()
-            if found != json.loads(json.dumps(settings)):
+            if found != json.loads(json.dumps(settings, default=_plain)):
                 raise _damaged(
                     f"The folder {_name(store.path)} holds a store of other data or "
                     "settings. Give another folder, or delete this one.",
@@ -213,6 +213,7 @@ class ColumnStore:
 
     def _write_json(self, file: Path, content: Mapping[str, Any]) -> None:
         body = {"format": FORMAT, "version": VERSION, **content}
+        body = json.loads(json.dumps(body, default=_plain))
         body["checksum"] = _checksum(body)
         write_whole(file, json.dumps(body).encode(), self.durable)
 
@@ -274,6 +275,13 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _checksum(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and their numbers, for JSON."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(type(value).__name__)
 
 
 def _name(path: Path) -> str:
