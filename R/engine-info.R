@@ -70,6 +70,8 @@ check_engine_name <- function(engine, call = NULL) {
 #'   \item{`processor`}{Its name.}
 #'   \item{`threads`}{Number of threads.}
 #'   \item{`memory`}{Memory that is still free, in bytes; `NA` if unknown.}
+#'   \item{`parts`}{Optional parts that are installed; see
+#'     [install_engine()].}
 #'   \item{`cache`}{Folder of compiled kernels.}
 #'   \item{`cache_is_warm`}{`TRUE` if all kernels are compiled already.}
 #'   }
@@ -89,7 +91,7 @@ engine_info <- function() {
       wanted_python()$path
     },
     device = "cpu", processor = NA_character_, threads = NA_integer_,
-    memory = NA_real_,
+    memory = NA_real_, parts = character(),
     cache = .engine$cache %||% engine_cache(), cache_is_warm = NA
   )
   if (available) {
@@ -99,6 +101,7 @@ engine_info <- function() {
     info$processor <- report$cpu
     info$threads <- report$threads
     info$memory <- report$memory_available %||% NA_real_
+    info$parts <- Filter(engine_has, names(engine_parts))
     info$cache_is_warm <- report$cache_warm
   }
   structure(info, class = "vigitensor_engine_info")

@@ -31,6 +31,12 @@ from .api_inputs import (
     person_rows,
 )
 from .api_many import fit_wce_many, replicate_weights  # noqa: F401
+from .api_sources import (  # noqa: F401
+    source_csv_columns,
+    source_csv_reader,
+    source_parquet_columns,
+    source_query,
+)
 from .api_store import (  # noqa: F401
     design_begin,
     design_write,
