@@ -136,6 +136,13 @@ confint.bootstrap_fit <- function(object, parm = NULL, level = 0.95,
 }
 
 coefficient_acceleration <- function(object) {
+  if (is.null(object$influence)) {
+    abort_input("There are no BCa intervals for this bootstrap.",
+                x = paste("They need the influence of every unit, which fits",
+                          "with exact ties or by `coxph()` do not have."),
+                i = "Use `type = \"percentile\"`.", arg = "type",
+                code = "no_influence")
+  }
   at <- seq_along(coef(object))
   acceleration_of(diag(object$influence$squares)[at],
                   object$influence$cubes[at])

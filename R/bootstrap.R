@@ -14,6 +14,15 @@
 #' What is drawn: for [wce()] patients, or the groups of `cluster()`; for
 #' [cox()] the clusters or, without any, the `id`s or, without those, rows.
 #'
+#' A `ridge()` keeps, in every replicate, the penalty that it has in the fit.
+#' Fits of [cox()] with exact ties, and those that [survival::coxph()] makes
+#' (`$passed_on`), are fitted again one by one, which takes longer, with
+#' `method = "fit"` and without BCa intervals. Exact ties have no weights: rows
+#' are copied, and a stratum that is drawn as a whole (a matched set, with its
+#' `id`) is a stratum of its own each time. Rows are copied too in penalised
+#' fits of `coxph()` to (start, stop] rows with Efron's ties, which go wrong
+#' with weights there. Both need `kind = "multinomial"`.
+#'
 #' Replicate 17 of a seed is the same whatever the number of replicates, chunks
 #' and threads, and on every engine.
 #'

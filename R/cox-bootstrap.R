@@ -8,22 +8,25 @@ bootstrap.cox <- function(fit, times = 1000, kind = "multinomial",
                           engine = fit$engine, ...) {
   check_no_more(..., known = setdiff(names(formals(bootstrap.cox)), "..."))
   settings <- check_bootstrap(times, kind, method, seed, file, engine)
-  check_can_resample(fit)
+  check_can_resample(fit, settings)
   shows_progress(progress)
   strata <- rlang::enquo(strata)
-  problem <- cox_again(fit, data)
+  problem <- if (is.null(fit$passed_on)) cox_again(fit, data) else
+    coxph_again(fit, data)
   units <- cox_units(problem, strata)
-  start <- list(
-    rows = problem$rows, unit = units$group, ties = fit$method,
-    coefficients = unname(fit$coefficients), var = fit$naive.var %||% fit$var,
-    lp = linear_predictors(fit, problem$rows)
-  )
-  influence <- cox_influence(start, settings$engine)
+  start <- cox_start(fit, problem, units)
+  influence <- if (!refits_alone(fit)) cox_influence(start, settings$engine)
+  draw <- function(first, count) {
+    draw_weights(units$n, settings$kind, settings$seed, first, count,
+                 units$stratum)
+  }
   task <- list(
-    run = if (settings$engine == "reference") function(first, count) {
-      weights <- draw_weights(units$n, settings$kind, settings$seed, first,
-                              count, units$stratum)
-      cox_by_reference(start, weights, settings$method, influence)
+    run = if (!is.null(fit$passed_on)) function(first, count) {
+      replicates_by_coxph(fit, problem, units, draw(first, count))
+    } else if (fit$method == "exact") function(first, count) {
+      exact_replicates(start, draw(first, count), settings$engine)
+    } else if (settings$engine == "reference") function(first, count) {
+      cox_by_reference(start, draw(first, count), settings$method, influence)
     } else function(first, count) {
       cox_by_engine(start, units, settings, first, count)
     },
@@ -31,7 +34,8 @@ bootstrap.cox <- function(fit, times = 1000, kind = "multinomial",
   )
   replicates <- resume_replicates(
     task, settings$times, settings$file,
-    list(problem$rows, fit$method, is.na(start$coefficients)),
+    list(problem$rows, fit$method, is.na(start$coefficients), start$penalty,
+         fit$passed_on, if (!is.null(fit$passed_on)) deparse(fit$call$formula)),
     c(settings[c("kind", "method", "seed", "engine")],
       list(units = units[c("group", "stratum")])),
     progress
@@ -41,26 +45,45 @@ bootstrap.cox <- function(fit, times = 1000, kind = "multinomial",
     replicates, settings, fit = if (inherits(fit, "cox_light")) fit else
       lighten(fit),
     unit = units$label, n_units = units$n, strata = units$strata,
-    influence = influence_moments(influence, units$stratum, list()),
+    influence = if (!is.null(influence)) {
+      influence_moments(influence, units$stratum, list())
+    },
     class = "bootstrap_cox"
   )
 }
 
-check_can_resample <- function(fit) {
-  reason <- if (!is.null(fit$passed_on)) fit$passed_on else
-    if (inherits(fit, "coxph.penal")) "a penalty" else
-      if (fit$method == "exact") "exact ties" else
-        if (length(fit$coefficients) == 0L) "no covariate"
-  if (is.null(reason)) return(invisible())
-  abort_input(sprintf("There is no bootstrap of a fit with %s.", reason),
-              i = "Efron's and Breslow's ties can be resampled.",
-              arg = "fit", code = "bootstrap_fit")
+check_can_resample <- function(fit, settings) {
+  if (length(fit$coefficients) == 0L) {
+    abort_input("There is no bootstrap of a fit without covariates.",
+                arg = "fit", code = "bootstrap_fit")
+  }
+  if (!refits_alone(fit)) return(invisible())
+  what <- fit$passed_on %||% "exact ties"
+  if (settings$method != "fit") {
+    abort_input(
+      sprintf("A fit with %s needs `method = \"fit\"`.", what),
+      x = "Its replicates are fitted one by one, and have no influences.",
+      arg = "method", code = "bootstrap_fit"
+    )
+  }
+  if (settings$kind != "multinomial" && needs_copies(fit)) {
+    abort_input(
+      sprintf("A fit with %s needs `kind = \"multinomial\"`.", what),
+      x = "Its replicates have copies of rows, which are whole numbers.",
+      arg = "kind", code = "bootstrap_fit"
+    )
+  }
+}
+
+# Fits of which no engine makes many replicates together.
+refits_alone <- function(fit) {
+  !is.null(fit$passed_on) || fit$method == "exact"
 }
 
 # ---- the problem ------------------------------------------------------------
 
-# Value: list(rows, cluster, id: NULL or one per row, data = the user's table,
-# or NULL, at = the rows of it that were used).
+# Value: list(rows, n, cluster, id: NULL or one per row, data = the user's
+# table, or NULL, at = function() the rows of it that were used).
 cox_again <- function(fit, data) {
   if (!is.null(data)) {
     check_table(data, "data")
@@ -75,13 +98,14 @@ cox_again <- function(fit, data) {
     design$cluster <- stats::model.extract(frame, "cluster")
     design$id <- stats::model.extract(frame, "id")
   }
-  list(rows = cox_rows(design), cluster = design$cluster, id = design$id,
+  list(rows = cox_rows(design), n = nrow(design$y),
+       cluster = design$cluster, id = design$id,
        data = if (!is.null(fit$call$data)) fit_data(fit, env),
        at = function() data_rows(design$row_names, fit$call, env))
 }
 
 cox_units <- function(problem, strata) {
-  n <- length(problem$rows$stop)
+  n <- problem$n
   label <- if (!is.null(problem$cluster)) "cluster" else
     if (!is.null(problem$id)) "id" else "row"
   group <- if (label == "row") seq_len(n) else {
@@ -96,6 +120,20 @@ cox_units <- function(problem, strata) {
   }
   list(label = label, group = group, n = n_units, stratum = stratum,
        strata = name)
+}
+
+# Where replicates start from. penalty: its second derivatives, or NULL; a
+# replicate is fitted under that of the fit.
+cox_start <- function(fit, problem, units) {
+  start <- list(
+    unit = units$group, ties = fit$method,
+    coefficients = unname(fit$coefficients), var = fit$naive.var %||% fit$var,
+    penalty = if (inherits(fit, "coxph.penal")) fit$coxlist2$second
+  )
+  if (!is.null(fit$passed_on)) return(start)
+  start$rows <- problem$rows
+  if (!refits_alone(fit)) start$lp <- linear_predictors(fit, problem$rows)
+  start
 }
 
 # Influence of the units on the coefficients: units x p.
@@ -124,6 +162,7 @@ cox_by_engine <- function(start, units, settings, first, count) {
                            "weight", "x")],
     list(cluster = start$unit, ties = start$ties, coefficients = coefficients,
          replicates = drawn, method = settings$method),
+    if (!is.null(start$penalty)) list(penalty = start$penalty),
     engine_options(settings$engine)
   ), quote = TRUE)
   tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))
@@ -136,8 +175,10 @@ cox_by_reference <- function(start, weights, method, influence) {
   if (method == "influence") {
     return(reference_cox_influence(start, weights, influence))
   }
+  refit <- if (is.null(start$penalty)) reference_cox_refit else
+    reference_ridge_refit
   found <- lapply(seq_len(nrow(weights)), function(b) {
-    reference_cox_refit(start, weights[b, start$unit], method)
+    refit(start, weights[b, start$unit], method)
   })
   gather_replicates(found)
 }
@@ -160,14 +201,16 @@ reference_cox_refit <- function(start, w, method) {
   seen <- new.env(parent = emptyenv())
   seen$infinite <- FALSE
   one_step <- method == "one_step"
+  dropped <- is.na(start$coefficients)
   fit <- withCallingHandlers(
-    reference_cox(start, keep, w, one_step),
+    reference_cox(start, keep, w,
+                  if (one_step) start$coefficients[!dropped],
+                  if (one_step) 1L else 60L),
     warning = function(condition) {
       if (grepl("infinite", conditionMessage(condition))) seen$infinite <- TRUE
       invokeRestart("muffleWarning")
     }
   )
-  dropped <- is.na(start$coefficients)
   beta <- rep(NA_real_, length(dropped))
   beta[!dropped] <- unname(stats::coef(fit))
   if (seen$infinite && !one_step) return(failed("infinite"))
@@ -177,13 +220,13 @@ reference_cox_refit <- function(start, w, method) {
        reason = "ok")
 }
 
-reference_cox <- function(start, keep, w, one_step = FALSE) {
+# init: of the kept columns; zeros by default.
+reference_cox <- function(start, keep, w, init = NULL, steps = 60L) {
   live <- !is.na(start$coefficients)
   rows <- lapply(start$rows, function(v) {
     if (is.matrix(v)) v[keep, live, drop = FALSE] else v[keep]
   })
-  y <- if (is.null(rows$start)) survival::Surv(rows$stop, rows$event) else
-    survival::Surv(rows$start, rows$stop, rows$event)
+  y <- surv_of_rows(rows)
   x <- rows$x
   stratum <- rows$stratum
   shift <- rows$offset
@@ -191,14 +234,18 @@ reference_cox <- function(start, keep, w, one_step = FALSE) {
   survival::coxph(
     y ~ x + strata(stratum) + offset(shift), weights = weight,
     ties = start$ties, robust = FALSE,
-    init = if (one_step) start$coefficients[live] else numeric(sum(live)),
+    init = if (is.null(init)) numeric(sum(live)) else init,
     control = survival::coxph.control(eps = 1e-14, toler.chol = 1e-15,
-                                      iter.max = if (one_step) 1L else 60L)
+                                      iter.max = steps)
   )
 }
 
 reference_dfbeta <- function(start) {
   n <- length(start$rows$stop)
+  if (!is.null(start$penalty)) {
+    at <- reference_derivatives_at(start, rep(1, n), start$coefficients)
+    return(at$scores %*% start$var)
+  }
   fit <- suppressWarnings(reference_cox(start, rep(TRUE, n), rep(1, n)))
   out <- matrix(0, n, length(start$coefficients))
   out[, !is.na(start$coefficients)] <-

@@ -154,12 +154,7 @@ test_that("replicates without an event are counted", {
 })
 
 test_that("fits that cannot be resampled are refused", {
-  refused <- function(fit) {
-    expect_error(bootstrap(fit, 2), class = "vigitensor_error_bootstrap_fit")
-  }
-  refused(cox(Surv(tstart, tstop, status) ~ 1, cgd, engine = "reference"))
-  refused(cox(Surv(tstop, status) ~ age, cgd, ties = "exact",
-              engine = "reference"))
-  refused(cox(Surv(tstop, status) ~ ridge(age, theta = 1), cgd,
-              engine = "reference"))
+  expect_error(bootstrap(cox(Surv(tstart, tstop, status) ~ 1, cgd,
+                             engine = "reference"), 2),
+               class = "vigitensor_error_bootstrap_fit")
 })
