@@ -32,8 +32,9 @@
 #' curve is zero beyond its own cutoff, and lags go up to the longest.
 #'
 #' @param fit A fitted model, from [wce()], or its [bootstrap()].
-#' @param term Which exposure term: its label, such as `"exposure(dose)"`, or
-#'   its number. `NULL`: all terms.
+#' @param term Which exposure term: its label, such as `"exposure(dose)"`, the
+#'   name in it (`"dose"`) where no other term has that, or its number. `NULL`:
+#'   all terms.
 #' @param level Confidence level of the interval, one number between 0 and 1.
 #' @param band `"pointwise"` or `"simultaneous"`, see Bands.
 #' @param type For a bootstrap, kind of the pointwise intervals: `"percentile"`,
@@ -334,8 +335,14 @@ check_level <- function(level, arg = "level") {
 find_term <- function(fit, term) find_label(exposure_labels(fit), term)
 
 find_label <- function(labels, term) {
-  at <- if (is.character(term)) match(term, labels) else if (
-    is.numeric(term)) match(term, seq_along(labels)) else NA
+  at <- if (is.numeric(term)) match(term, seq_along(labels)) else NA
+  if (is.character(term)) {
+    at <- match(term, labels)
+    # The name alone will do where one term has it: "a" for exposure("a").
+    short <- sub("^exposure\\(\"?([^\",)]+).*$", "\\1", labels)
+    short[short %in% short[duplicated(short)]] <- NA
+    at <- ifelse(is.na(at), match(term, short), at)
+  }
   if (!length(at) || anyNA(at)) {
     abort_input(
       "`term` must name an exposure term of the model, or be its number.",

@@ -195,9 +195,14 @@ test_that("several terms are told apart by label or number", {
   expect_identical(weight_function(two, 2)$weight, w$weight[21:40])
   expect_identical(weight_function(two, "exposure(other)"),
                    weight_function(two, 2))
+  expect_identical(weight_function(two, "other"), weight_function(two, 2))
+  same <- two
+  same$exposures[[2]]$label <- "exposure(dose, cutoff = 9)"
+  expect_error(weight_function(same, "dose"),
+               class = "vigitensor_error_unknown_term")
   expect_error(hazard_ratio(two, 1), class = "vigitensor_error_unknown_term")
   expect_equal(hazard_ratio(two, 1, term = 2)$hr, hazard_ratio(fit, 1)$hr)
-  for (term in list("dose", 3, NA, TRUE, character())) {
+  for (term in list("doses", 3, NA, TRUE, character())) {
     expect_error(weight_function(two, term),
                  class = "vigitensor_error_unknown_term")
   }
@@ -265,7 +270,7 @@ test_that("messages tell what was expected, what came and what to do", {
     hazard_ratio(fit, data.frame(start = 1, stop = 1, dose = 1), at = 3)
     hazard_ratio(fit, data.frame(start = 1, stop = 2, dose = 1))
     hazard_ratio(holed, 1)
-    weight_function(fit, "dose")
+    weight_function(fit, "doses")
   })
 })
 
