@@ -28,7 +28,7 @@ of_the_way <- c("call", "iter", "first", "info", "residuals", "terms",
 # Largest difference, relative to the largest number when that is above one.
 far <- function(a, b) {
   if (length(a) == 0L && length(b) == 0L) return(0)
-  max(abs(a - b), na.rm = TRUE) / max(1, abs(b), na.rm = TRUE)
+  max(abs(a - b), 0, na.rm = TRUE) / max(1, abs(b), na.rm = TRUE)
 }
 
 expect_within <- function(a, b, most, info) {
