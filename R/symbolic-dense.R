@@ -44,8 +44,7 @@ as.array.LazyTensor <- function(x, ...,
   if (entries > limit) {
     abort_input(
       sprintf("A dense array of %s numbers is more than the limit of %s.",
-              format(entries, big.mark = ",", digits = 15L),
-              format(limit, big.mark = ",", digits = 15L)),
+              format_whole(entries), format_whole(limit)),
       i = "Ask for a piece, `K[1:10, 1:10]`, or reduce it, `sum(K, \"j\")`.",
       i = "Option `vigitensor.dense_max` moves the limit.",
       code = "too_large", arg = "x"

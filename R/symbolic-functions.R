@@ -47,8 +47,10 @@ call_operation <- function(name, args, static = integer()) {
     abort_complex(if (nzchar(op$r_name)) op$r_name else name)
   }
   nodes <- lapply(args, operand_node, generic = name)
-  new_lazy(apply_op_list(name, nodes, static))
+  new_lazy(apply_op_list(name, nodes, static), name %in% complex_makers)
 }
+
+complex_makers <- c("real2complex", "imag2complex", "exp1j")
 
 # On plain numbers, component by component.
 plain_operation <- function(op, args, static) {

@@ -75,7 +75,7 @@ value_and_gradient <- function(f, x, ...) {
     if (is.null(g)) return(plain_value(x) * 0)
     like_point(g, x)
   }, slopes, at)
-  names(slopes) <- names(x)
+  if (many) names(slopes) <- names(x)
   list(value = if (is_traced(value)) value else as.vector(value),
        gradient = if (many) slopes else slopes[[1L]])
 }
@@ -145,7 +145,7 @@ traced_reduction <- function(problem) {
   level <- vapply(data, function(x) if (is_traced(x)) cell_of(x)$level else 0,
                   0)
   again <- max(level) > 1 || problem$evaluator == "reference"
-  if (grepl("min|max", name) && again) {
+  if (grepl("^k?(min|max)", name) && again) {
     return(values_at_places(problem, slots$leaves))
   }
   kept <- new.env(parent = emptyenv())

@@ -68,11 +68,10 @@ reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
     weight <- NULL
   }
   problem <- reduction_problem(node, weight, rule, index, K, evaluator)
-  leaves <- node_leaves(apply_pair(node, weight))
-  out <- if (rule$value && has_traced(leaves)) {
-    traced_reduction(problem)
-  } else {
-    run_reduction(untraced_problem(problem, leaves))
+  out <- if (!tracing()) run_reduction(problem) else {
+    leaves <- node_leaves(apply_pair(node, weight))
+    if (rule$value && has_traced(leaves)) traced_reduction(problem) else
+      run_reduction(untraced_problem(problem, leaves))
   }
   finish_reduction(out, rule, complex)
 }

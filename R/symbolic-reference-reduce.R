@@ -25,7 +25,8 @@ reference_reduction <- function(problem) {
 
 # (rows, columns, components) -> (rows, components)
 sum_columns <- function(x) {
-  matrix(rowSums(aperm(x, c(1L, 3L, 2L)), dims = 2L), dim(x)[[1L]])
+  matrix(rowSums(aperm(x, c(1L, 3L, 2L)), dims = 2L), dim(x)[[1L]],
+         dim(x)[[3L]])
 }
 
 each_column <- function(x, fun) {

@@ -10,8 +10,8 @@ dense_values <- function(root, n, m, leaf = dense_leaf) {
   if (as.double(n) * m * root$dim > reference_limit) {
     abort_input(
       sprintf("A dense array of %s numbers is more than the limit of %s.",
-              format(as.double(n) * m * root$dim, big.mark = ","),
-              format(reference_limit, big.mark = ",")),
+              format_whole(as.double(n) * m * root$dim),
+              format_whole(reference_limit)),
       i = "Evaluator \"cpu\" needs no dense array.",
       code = "too_large", arg = "x"
     )
@@ -55,6 +55,10 @@ dense_helpers <- list2env(list(
     ifelse(abs(a) < 0.1, series, (cos(a) - sin(a) / a) / square)
   }
 ), parent = baseenv())
+
+format_whole <- function(x) {
+  format(x, big.mark = ",", scientific = FALSE, trim = TRUE)
+}
 
 # ---- shapes -----------------------------------------------------------------
 

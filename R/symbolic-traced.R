@@ -16,6 +16,9 @@ new_traced <- function(value, level, parents = list(), pull = NULL) {
 
 cell_of <- function(x) unclass(x)$cell
 
+# Is a gradient() being computed?
+tracing <- function() (.symbolic$level %||% 0) > 0
+
 # Plain numbers below all levels.
 plain_value <- function(x) {
   while (is_traced(x)) x <- cell_of(x)$value
