@@ -7,7 +7,7 @@ places are counted from 0 in a formula; positions in results from ``base``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,18 @@ from .api_symbolic_inputs import (
     positions,
     slot_of,
 )
+from .api_symbolic_structure import Batch, Structure, symbolic_clusters
 from .errors import EngineError
 
 Array = npt.NDArray[Any]
+__all__ = (
+    "symbolic_clusters",
+    "symbolic_derivative",
+    "symbolic_formula",
+    "symbolic_gradient",
+    "symbolic_matrix",
+    "symbolic_reduce",
+)
 
 
 def symbolic_reduce(
@@ -38,6 +47,8 @@ def symbolic_reduce(
     precision: str = "float64",
     base: int = 0,
     size: Sequence[int] | None = None,
+    structure: Mapping[str, Any] | None = None,
+    batch: int | None = None,
 ) -> dict[str, Array]:
     """Reduce a formula F(x_i, y_j, p) over j (or i).
 
@@ -62,12 +73,27 @@ def symbolic_reduce(
         First position, 0 or 1.
     size : (n, m), optional
         Needed where no data are indexed by i, or none by j.
+    structure : dict, optional
+        Which pairs count; all that is given must hold. "ranges": {"rows" (c, 2),
+        "slices" (c,), "columns" (s, 2)}, where rows k meet the columns from
+        ``slices[k - 1]`` to ``slices[k]``; "labels": {"rows", "columns", "keep"},
+        sorted labels, equal or with keep[a, b] not 0; "band": [lower, upper],
+        -lower <= j - i <= upper; "radius": [slot of i, slot of j, distance];
+        "mask": a formula that is not 0. Labels and the first place of a range are
+        counted from ``base``; ranges end before their second place if that is 0
+        and with it if that is 1. Ranges and labels save time; so does "radius"
+        where points are sorted in space (``symbolic_clusters``).
+    batch : int, optional
+        Number of problems. Data are then (batch or 1, rows, components), results
+        (batch, rows, components or k), positions those within a problem.
 
     Returns
     -------
     dict
         ``value`` (rows, components or k) and ``index`` of the same shape, as the
         reduction has them; a position where there is no value is ``base`` - 1.
+        Over no pairs a sum is 0, a product 1, logsumexp -Inf, a mean NaN, a
+        smallest value Inf, a largest -Inf, "any" 0 and "all" 1.
 
     Raises
     ------
@@ -75,7 +101,7 @@ def symbolic_reduce(
         ``bad_expression``, ``unknown_operation``, ``bad_arity``,
         ``bad_dimension``, ``bad_place``, ``bad_index``, ``bad_shape``,
         ``bad_type``, ``bad_size``, ``bad_reduction``, ``bad_axis``, ``bad_k``,
-        ``bad_precision``, ``empty``.
+        ``bad_precision``, ``bad_structure``, ``bad_batch``, ``empty``.
 
     Notes
     -----
@@ -84,14 +110,45 @@ def symbolic_reduce(
     """
     from .symbolic.evaluate import reduce
 
-    case = Case(expression, data, index, reduction, axis, k, weight, precision, size)
+    case, s = _case(
+        expression, data, index, reduction, axis, k, weight, precision, size,
+        structure, batch, base,
+    )  # fmt: skip
+    kind = "sum" if case.kind == "mean" and s.mask is not None else case.kind
     found = reduce(
-        case.formula, case.problem, case.kind, axis, weight=case.weight, k=case.k
-    )
-    return {
-        name: found[name] + base if name == "index" else found[name]
-        for name in case.wanted
-    }
+        s.formula, case.problem, kind, axis, weight=case.weight, k=case.k,
+        ranges=s.ranges,
+    )  # fmt: skip
+    if kind != case.kind:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = found["value"] / s.counts()
+        found["value"] = mean.astype(case.problem.dtype, copy=False)
+    if reduction in ("any", "all"):
+        found["value"] = np.clip(found["value"], 0, 1)
+    found = s.unmasked({name: found[name] for name in found})
+    out = {}
+    for name in case.wanted:
+        value = found[name]
+        if s.batch is not None:
+            value = value.reshape(s.batch.count, -1, value.shape[-1])
+            if name == "index":
+                first = np.arange(s.batch.count) * (s.m if axis == "j" else s.n)
+                value = np.where(value < 0, value, value - first[:, None, None])
+        out[name] = value + base if name == "index" else value
+    return out
+
+
+def _case(
+    expression: Any, data: Any, index: Any, reduction: str, axis: str, k: int,
+    weight: Any, precision: str, size: Any, structure: Any, batch: Any, base: int,
+) -> tuple[Case, Structure]:  # fmt: skip
+    """Checked arguments, and which pairs count."""
+    many = None
+    if batch is not None:
+        many = Batch(data, index, batch, size)
+        data, index, size = many.data, many.index, many.size
+    case = Case(expression, data, index, reduction, axis, k, weight, precision, size)
+    return case, Structure(case, structure, base, many)
 
 
 def symbolic_gradient(
@@ -107,6 +164,9 @@ def symbolic_gradient(
     weight: Any = None,
     precision: str = "float64",
     size: Sequence[int] | None = None,
+    structure: Mapping[str, Any] | None = None,
+    batch: int | None = None,
+    base: int = 0,
 ) -> list[Array]:
     """Gradients of sum(cotangent * value) of a reduction in the slots ``wrt``.
 
@@ -116,17 +176,28 @@ def symbolic_gradient(
     """
     from .symbolic.gradient import gradient
 
-    case = Case(expression, data, index, reduction, axis, k, weight, precision, size)
+    case, s = _case(
+        expression, data, index, reduction, axis, k, weight, precision, size,
+        structure, batch, base,
+    )  # fmt: skip
     if "value" not in case.wanted or reduction in LOGICAL:
         raise EngineError(
             f"The result of {reduction!r} has no gradient.",
             code="no_gradient",
             arg="reduction",
         )
-    return gradient(
-        case.formula, case.problem, case.kind, axis, case.leaves(wrt),
-        case.cotangent(cotangent), weight=case.weight, k=case.k,
+    if s.batch is not None:
+        cotangent = np.asarray(cotangent)
+        cotangent = cotangent.reshape(-1, cotangent.shape[-1])
+    plain = s.ranges is None and s.mask is None
+    found = gradient(
+        s.formula, case.problem, case.kind, axis, case.leaves(wrt),
+        case.cotangent(cotangent), weight=case.weight, k=case.k, ranges=s.ranges,
+        counts=None if plain or case.kind != "mean" else s.counts(),
     )  # fmt: skip
+    if s.batch is not None:
+        return [s.batch.back(g, int(slot)) for g, slot in zip(found, wrt)]
+    return found
 
 
 def symbolic_derivative(

@@ -139,18 +139,35 @@ def parse_both(
     expression: Any, weight: Any, index: Sequence[str], dims: Sequence[int]
 ) -> tuple[Any, Any, tuple[float, ...]]:
     """A formula and its weights, with their numbers in one list."""
-    from .symbolic import parse, tree
+    from .symbolic import parse
 
     formula, numbers = parse.parse(expression, index, dims)
     if weight is None:
         return formula, None, numbers
-    weights, more = parse.parse(weight, index, dims)
+    weights, more = _after(weight, index, dims, len(numbers))
+    return formula, weights, numbers + more
+
+
+def parse_more(expression: Any, case: Case) -> tuple[Any, list[float]]:
+    """Another formula on the data of a case, and the numbers of all."""
+    numbers = case.problem.numbers
+    node, more = _after(expression, case.index, case.dims, len(numbers))
+    return node, [*numbers, *more]
+
+
+def _after(
+    expression: Any, index: Sequence[str], dims: Sequence[int], first: int
+) -> tuple[Any, tuple[float, ...]]:
+    """A formula whose numbers are counted from ``first`` on."""
+    from .symbolic import parse, tree
+
+    node, numbers = parse.parse(expression, index, dims)
     moved = {
-        node: tree.number(node.static[0] + len(numbers))
-        for node in tree.nodes_of(weights)
-        if node.op == "number"
+        part: tree.number(part.static[0] + first)
+        for part in tree.nodes_of(node)
+        if part.op == "number"
     }
-    return formula, tree.rebuilt(weights, moved), numbers + more
+    return tree.rebuilt(node, moved), numbers
 
 
 def _array(values: Any, kind: str, slot: int, dtype: Any) -> Array:

@@ -1,6 +1,6 @@
 """Source text of kernels for one lowered formula, and the compiled kernels.
 
-A kernel walks over a block of rows i0..i1 and columns j0..j1. For a few rows at a
+A kernel walks over blocks of rows i0..i1 and columns j0..j1. For a few rows at a
 time and a run of columns that stays in the first-level cache, one loop over the
 columns holds the whole formula, component by component, so that the compiler turns
 it into vector instructions.
@@ -63,6 +63,7 @@ i8 = types.int64
 P = types.Array(f, 1, "C", readonly=True)
 X = types.Array(f, 2, "C", readonly=True)
 T = types.Array(f, 3, "C", readonly=True)
+B = types.Array(i8, 2, "C", readonly=True)
 I4 = (i8, i8, i8, i8)
 '''
 _TYPES = {"float32": "f4", "float64": "f8"}
@@ -215,18 +216,25 @@ def source(root: Node, dtype: str, mode: str) -> str:
             if sums:
                 before += [f"s{c}_{r} = k0"]
                 tails += [f"s{c}_{r} = plus(s{c}_{r}, {name})"]
-                after += [f"    out[{c}, i_{r} - i0] += s{c}_{r}"]
+                after += [f"    out[{c}, i_{r} - base] += s{c}_{r}"]
             else:
                 tails += [f"put3(out, {c}, i - i0, j - j0, {name})"]
-    out = "types.float64, 2" if sums else "f, 3"
+    loop = _loop(bodies, shared, before, tails, after, dtype)
+    kinds, given = '*I4, types.Array(f, 3, "C")', "i0, i1, j0, j1, out"
+    if sums:  # one call for many blocks; ``base`` is the first row of ``out``
+        kinds, given = 'B, i8, types.Array(types.float64, 2, "C")', "blocks, base, out"
+        edges = [
+            f"{k} = blocks[b, {c}]" for c, k in enumerate(("i0", "i1", "j0", "j1"))
+        ]
+        loop = ["for b in range(blocks.shape[0]):", *_indent(1, edges + loop)]
     return "\n".join(
         [
             *_head(dtype, consts),
-            f'@kernel(types.void(P, X, X, T, *I4, types.Array({out}, "C")))',
-            "def run(p, x, y, t, i0, i1, j0, j1, out):",
+            f"@kernel(types.void(P, X, X, T, {kinds}))",
+            f"def run(p, x, y, t, {given}):",
             "    fast_loops()",
             *_indent(1, [f"{k} = {v}" for k, v in bodies[0].params.items()]),
-            *_indent(1, _loop(bodies, shared, before, tails, after, dtype)),
+            *_indent(1, loop),
             "",
         ]
     )

@@ -1,14 +1,14 @@
 """Reductions of a formula over i or j on the CPU.
 
-The pairs are cut into tasks, blocks of rows and columns fixed by the sizes alone; a
-task is run by one thread, tile by tile, and states of tasks are merged in order: the
-same bits for any number of threads. With few rows the columns are cut, so that one
-row of many columns still uses all cores.
+The pairs are cut into tasks, blocks of rows and columns fixed by the sizes (and the
+ranges) alone; a task is run by one thread, tile by tile, and states of tasks are
+merged in order: the same bits for any number of threads. With few rows the columns
+are cut, so that one row of many columns still uses all cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .. import cache, pool
 from . import dense, nearest
 from .lower import PAIR, expand, swapped
+from .ranges import Ranges
 from .states import (
     REDUCTIONS,
     KSmallest,
@@ -30,10 +31,11 @@ from .tables import Fill, Problem, Scratch, Tables
 from .tree import Node, apply
 
 Array = npt.NDArray[Any]
+Task = tuple[slice, Sequence[slice]]  # rows, and ranges of columns
 
 TILE_ROWS = 64
 TILE_COLUMNS = 2048
-WIDE = 8  # sums of a number times this many components of j go through BLAS
+WIDE = 8  # sums of a number times this many components of j go by products
 
 
 def reduce(
@@ -44,119 +46,154 @@ def reduce(
     *,
     weight: Node | None = None,
     k: int = 1,
+    ranges: Ranges | None = None,
     threads: int | None = None,
 ) -> dict[str, Array]:
     """Reduce a formula over j (or i); the result has one row per i (or j).
 
-    Returns ``value`` and, where there are positions, ``index`` (from 0).
+    ``ranges`` are of rows i and columns j. Returns ``value`` and, where there are
+    positions, ``index`` (from 0).
     """
     if axis == "i":
         formula = swapped(formula)
         weight = None if weight is None else swapped(weight)
         problem = problem._replace(n=problem.m, m=problem.n)
+        ranges = None if ranges is None else ranges.transposed()
     formula = expand(formula)
     weight = None if weight is None else expand(weight)
-    kind = REDUCTIONS[reduction]
     if reduction == "sumsoftmaxweight" and weight is not None:
         weight = apply("concat", 1.0, weight)
     shape = Shape(formula.dim, weight.dim if weight else 0, problem.m, problem.dtype, k)
-    reducer = kind(shape)
+    reducer = REDUCTIONS[reduction](shape)
     if reducer.negated:
         formula = -formula
+    run = _Run(problem, ranges, threads)
     if isinstance(reducer, Sum):
-        total = _sum(formula, problem, reducer, threads)
-        return reducer.finish((total,))
-    if isinstance(reducer, (Smallest, KSmallest)):
-        state = nearest.search(formula, problem, reducer, threads)
-        if state is not None:
-            return reducer.finish(state)
+        state: State = (run.sum(formula, reducer),)
+        if reduction == "mean" and ranges is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                state = (state[0] * (problem.m / ranges.counts(problem.n)[:, None]),)
+        return reducer.finish(state)
+    if isinstance(reducer, (Smallest, KSmallest)) and ranges is None:
+        found = nearest.search(formula, problem, reducer, threads)
+        if found is not None:
+            return reducer.finish(found)
     root = formula if weight is None else apply("concat", formula, weight)
-    tables = Tables(root, problem)
-    fill = tables.filler()
-
-    def work(task: tuple[slice, slice]) -> State:
-        return _reduce_block(fill, reducer, *task)
-
-    return reducer.finish(_run(work, reducer, problem, threads))
+    fill = Tables(root, problem).filler()
+    return reducer.finish(
+        run.all(lambda task: _reduce_block(fill, reducer, task), reducer)
+    )
 
 
-def _sum(formula: Node, problem: Problem, reducer: Sum, threads: int | None) -> Array:
-    """Sums over j, with factors of i taken out of the sum."""
-    if formula.op == "neg":
-        return -_sum(formula.args[0], problem, reducer, threads)
-    if formula.op == "mul":
-        a, b = formula.args
-        for factor, rest in ((a, b), (b, a)):
-            if factor.reach in (0, 1) and rest.reach == PAIR:
-                inner = Sum(reducer.shape._replace(dim=rest.dim))
-                total = _sum(rest, problem, inner, threads)
-                outer = dense.values(factor, problem.data, problem.numbers)[:, 0, :]
-                return outer * total
-            if (
-                factor.reach == 2
-                and factor.dim >= WIDE
-                and rest.dim == 1
-                and rest.reach == PAIR
-            ):
-                return _wide_sum(rest, factor, problem, reducer, threads)
-    tables = Tables(formula, problem)
-    add = tables.summer()
-    fill = tables.filler() if add is None else None
+class _Run:
+    """One reduction's tasks, and the ways to run them."""
 
-    def work(task: tuple[slice, slice]) -> State:
+    def __init__(
+        self, problem: Problem, ranges: Ranges | None, threads: int | None
+    ) -> None:
+        self.problem, self.threads = problem, threads
+        if ranges is None:
+            tasks = tasks_of(problem.n, problem.m)
+            self.tasks: list[Task] = [(rows, [columns]) for rows, columns in tasks]
+        else:
+            self.tasks = list(tasks_of_ranges(ranges))
+
+    def all(self, work: Callable[[Task], State], reducer: Reduction) -> State:
+        """Run all tasks; the state of all rows."""
+        whole = reducer.start(self.problem.n)
+        turn = iter(self.tasks)
+        begun = -1  # the last row for which something has come
+
+        def put(state: State) -> None:
+            nonlocal begun
+            rows, _ = next(turn)
+            view = tuple(a[rows] for a in whole)
+            if rows.start > begun:
+                for target, made in zip(view, state):
+                    target[...] = made
+            else:
+                reducer.merge(view, state)
+            begun = max(begun, rows.start)
+
+        pool.run_slices(work, self.tasks, put, threads=self.threads)
+        return whole
+
+    def sum(self, formula: Node, reducer: Sum) -> Array:
+        """Sums over j, with factors of i taken out of the sum."""
+        problem = self.problem
+        if formula.op == "neg":
+            return -self.sum(formula.args[0], reducer)
+        if formula.op == "mul":
+            a, b = formula.args
+            for factor, rest in ((a, b), (b, a)):
+                if factor.reach in (0, 1) and rest.reach == PAIR:
+                    inner = Sum(reducer.shape._replace(dim=rest.dim))
+                    total = self.sum(rest, inner)
+                    outer = dense.values(factor, problem.data, problem.numbers)
+                    return outer[:, 0, :] * total
+                if (
+                    factor.reach == 2
+                    and factor.dim >= WIDE
+                    and rest.dim == 1
+                    and rest.reach == PAIR
+                ):
+                    return self._wide_sum(rest, factor, reducer)
+        tables = Tables(formula, problem)
+        add = tables.summer()
         if add is None:
-            assert fill is not None
-            return _reduce_block(fill, reducer, *task)
-        if not tables.first:
-            return (add(*task),)
-        state = reducer.start(task[0].stop - task[0].start)
-        for part, rows, columns in _tiles(*task):
-            state[0][part] += add(rows, columns)
-        return state
+            fill = tables.filler()
+            return self.all(lambda task: _reduce_block(fill, reducer, task), reducer)[0]
 
-    return _run(work, reducer, problem, threads)[0]
+        def work(task: Task) -> State:
+            if not tables.first:
+                return (add(*task),)
+            state = reducer.start(task[0].stop - task[0].start)
+            for part, rows, columns in _tiles(*task):
+                state[0][part] += add(rows, [columns])
+            return state
+
+        return self.all(work, reducer)[0]
+
+    def _wide_sum(self, formula: Node, factor: Node, reducer: Sum) -> Array:
+        """Sums of a number of (i, j) times many components of j, tile by tile."""
+        problem = self.problem
+        fill = Tables(formula, problem).filler()
+        right = dense.values(factor, problem.data, problem.numbers)[0]
+        kernels = cache.load_kernels(f"{__package__}.kernels_product")
+        # The columns of the tile are the components of this product.
+        y = kernels.packed(np.ascontiguousarray(right.T))
+        zeros = np.zeros(max(TILE_ROWS, y.shape[2]), problem.dtype)
+        scratch = Scratch()
+
+        def work(task: Task) -> State:
+            state = reducer.start(task[0].stop - task[0].start)
+            edge = scratch.get("edge", (kernels.BLOCK,), problem.dtype)
+            for part, rows, columns in _tiles(*task):
+                tile, total = fill(rows, columns)[0], state[0][part]
+                kernels.add_products(tile, y, zeros, columns.start, total, edge)
+            return state
+
+        return self.all(work, reducer)[0]
 
 
-def _wide_sum(
-    formula: Node, factor: Node, problem: Problem, reducer: Sum, threads: int | None
-) -> Array:
-    """Sums of a number of (i, j) times many components of j: a product per tile."""
-    fill = Tables(formula, problem).filler()
-    right = dense.values(factor, problem.data, problem.numbers)[0]
-    kernels = cache.load_kernels(f"{__package__}.kernels_product")
-    # The columns of the tile are the components of this product.
-    y = kernels.packed(np.ascontiguousarray(right.T))
-    zeros = np.zeros(max(TILE_ROWS, y.shape[2]), problem.dtype)
-    scratch = Scratch()
-
-    def work(task: tuple[slice, slice]) -> State:
-        rows, columns = task
-        state = reducer.start(rows.stop - rows.start)
-        edge = scratch.get("edge", (kernels.BLOCK,), problem.dtype)
-        for part, sub, where in _tiles(rows, columns):
-            tile = fill(sub, where)[0]
-            kernels.add_products(tile, y, zeros, where.start, state[0][part], edge)
-        return state
-
-    return _run(work, reducer, problem, threads)[0]
-
-
-def _reduce_block(fill: Fill, reducer: Reduction, rows: slice, columns: slice) -> State:
-    state = reducer.start(rows.stop - rows.start)
-    for part, sub, where in _tiles(rows, columns):
-        reducer.take(tuple(a[part] for a in state), fill(sub, where), where.start)
+def _reduce_block(fill: Fill, reducer: Reduction, task: Task) -> State:
+    state = reducer.start(task[0].stop - task[0].start)
+    for part, rows, columns in _tiles(*task):
+        view = tuple(a[part] for a in state)
+        reducer.take(view, fill(rows, columns), columns.start)
     return state
 
 
-def _tiles(rows: slice, columns: slice) -> list[tuple[slice, slice, slice]]:
+def _tiles(
+    rows: slice, columns: Sequence[slice]
+) -> Iterator[tuple[slice, slice, slice]]:
     """Tiles of a task: rows within the task, rows, columns."""
-    return [
-        (slice(r - rows.start, end - rows.start), slice(r, end), slice(c, stop))
-        for r in range(rows.start, rows.stop, TILE_ROWS)
-        for end in (min(r + TILE_ROWS, rows.stop),)
-        for c in range(columns.start, columns.stop, TILE_COLUMNS)
-        for stop in (min(c + TILE_COLUMNS, columns.stop),)
-    ]
+    for r in range(rows.start, rows.stop, TILE_ROWS):
+        end = min(r + TILE_ROWS, rows.stop)
+        part = slice(r - rows.start, end - rows.start)
+        for some in columns:
+            for c in range(some.start, some.stop, TILE_COLUMNS):
+                yield part, slice(r, end), slice(c, min(c + TILE_COLUMNS, some.stop))
 
 
 def tasks_of(n: int, m: int) -> list[tuple[slice, slice]]:
@@ -173,25 +210,32 @@ def tasks_of(n: int, m: int) -> list[tuple[slice, slice]]:
     ]
 
 
-def _run(
-    work: Callable[[tuple[slice, slice]], State],
-    reducer: Reduction,
-    problem: Problem,
-    threads: int | None,
-) -> State:
-    """Run all tasks; the state of all rows."""
-    whole = reducer.start(problem.n)
-    tasks = tasks_of(problem.n, problem.m)
-    turn = iter(tasks)
+def tasks_of_ranges(ranges: Ranges) -> Iterator[Task]:
+    """The same for ranges; columns in order within the rows of an interval."""
+    pairs = 1 << (21 if ranges.pairs() > 1 << 25 else 18)
+    for rows, columns in ranges.blocks():
+        total = sum(c.stop - c.start for c in columns)
+        step = max(TILE_ROWS, pairs // max(total, 1))
+        most = max(TILE_COLUMNS, pairs // min(step, rows.stop - rows.start))
+        for r in range(rows.start, rows.stop, step):
+            part = slice(r, min(r + step, rows.stop))
+            for some in _parcels(columns, most):
+                yield part, some
 
-    def put(state: State) -> None:
-        rows, columns = next(turn)
-        view = tuple(a[rows] for a in whole)
-        if columns.start == 0:
-            for target, made in zip(view, state):
-                target[...] = made
-        else:
-            reducer.merge(view, state)
 
-    pool.run_slices(work, tasks, put, threads=threads)
-    return whole
+def _parcels(columns: Sequence[slice], most: int) -> Iterator[list[slice]]:
+    """Ranges of columns in parcels of about ``most``."""
+    out: list[slice] = []
+    left = most
+    for some in columns:
+        first = some.start
+        while first < some.stop:
+            last = min(some.stop, first + left)
+            out.append(slice(first, last))
+            left -= last - first
+            first = last
+            if left == 0:
+                yield out
+                out, left = [], most
+    if out:
+        yield out

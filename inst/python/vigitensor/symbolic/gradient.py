@@ -22,6 +22,7 @@ from . import dense
 from .evaluate import reduce
 from .language import derivatives
 from .lower import expand, swapped
+from .ranges import Ranges
 from .table import operations
 from .tables import Problem
 from .tree import LEAVES, Node, apply, nodes_of, variable
@@ -131,35 +132,49 @@ def gradient(
     *,
     weight: Node | None = None,
     k: int = 1,
+    ranges: Ranges | None = None,
+    counts: Array | None = None,
     threads: int | None = None,
 ) -> list[Array]:
-    """Gradients of sum(cotangent * result) in some variables, in their shapes."""
+    """Gradients of sum(cotangent * result) in some variables, in their shapes.
+
+    ``counts`` (rows, 1) are what a mean is divided by, if not the whole length.
+    """
     if reduction in PLACES:
+        place = reduce(
+            formula, problem, reduction, axis, k=k, ranges=ranges, threads=threads
+        )["index"]
         return _gradient_at_places(
-            formula, problem, reduction, axis, wrt, cotangent, k, threads
+            formula, problem, reduction, axis, wrt, cotangent, place
         )
     first = len(problem.data)
     adjoints = [adjoint(formula, reduction, axis, leaf, first, weight) for leaf in wrt]
     if reduction == "mean":
-        cotangent = cotangent / (problem.m if axis == "j" else problem.n)
+        if counts is None:
+            counts = np.full((1, 1), problem.m if axis == "j" else problem.n)
+        cotangent = cotangent / np.maximum(counts, 1)
     extra = [np.asarray(cotangent, problem.dtype)]
     for name in adjoints[0].needs if adjoints else ():
         alone = name == "logsumexp" and reduction == "sumsoftmaxweight"
         again = reduce(
             formula, problem, name, axis,
-            weight=None if alone else weight, threads=threads,
+            weight=None if alone else weight, ranges=ranges, threads=threads,
         )  # fmt: skip
         extra.append(again["value"])
     larger = problem._replace(data=[*problem.data, *extra])
-    return [_sum_of(a, leaf, larger, threads) for a, leaf in zip(adjoints, wrt)]
+    return [_sum_of(a, leaf, larger, ranges, threads) for a, leaf in zip(adjoints, wrt)]
 
 
-def _sum_of(a: Adjoint, leaf: Node, problem: Problem, threads: int | None) -> Array:
+def _sum_of(
+    a: Adjoint, leaf: Node, problem: Problem, ranges: Ranges | None, threads: int | None
+) -> Array:
     shape = problem.data[leaf.static[1]].shape
     if a.formula is None:
         return np.zeros(shape, problem.dtype)
     axis = "j" if a.axis == "both" else a.axis
-    out = reduce(a.formula, problem, "sum", axis, threads=threads)["value"]
+    out = reduce(
+        a.formula, problem, "sum", axis, ranges=ranges, threads=threads
+    )["value"]  # fmt: skip
     if a.axis == "both":
         out = out.sum(axis=0, dtype=np.float64).astype(problem.dtype)
     return out.reshape(shape)
@@ -172,11 +187,9 @@ def _gradient_at_places(
     axis: str,
     wrt: Sequence[Node],
     cotangent: Array,
-    k: int,
-    threads: int | None,
+    place: Array,
 ) -> list[Array]:
     """Through the pairs (i, j*) where the smallest or largest values stand."""
-    place = reduce(formula, problem, reduction, axis, k=k, threads=threads)["index"]
     formula = expand(formula)
     if axis == "i":
         formula = swapped(formula)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from llvmlite import binding, ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic as _typed_intrinsic
+from numba.extending import intrinsic
 
 from .kernels_scalar import fast_loops, plus
 
@@ -174,7 +174,6 @@ def _block(context, builder, signature, args, limits):
 
 
 _I = types.int64
-intrinsic: Any = _typed_intrinsic
 
 
 @intrinsic

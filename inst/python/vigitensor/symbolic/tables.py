@@ -114,7 +114,7 @@ class Tables:
             out[:, part] = np.moveaxis(value, 2, 0)
         return out
 
-    def summer(self) -> Callable[[slice, slice], Array] | None:
+    def summer(self) -> Callable[[slice, Sequence[slice]], Array] | None:
         """A function that sums over columns, (rows, components); None: tile by tile.
 
         With tiles that are filled first, it takes no more than a tile at a time.
@@ -127,13 +127,14 @@ class Tables:
         if run is None:
             return None
 
-        def add(rows: slice, columns: slice) -> Array:
-            t = self._first_tiles(rows, columns) if self.first else _nothing(self.dtype)
+        def add(rows: slice, columns: Sequence[slice]) -> Array:
+            t = _nothing(self.dtype)
+            if self.first:
+                t = self._first_tiles(rows, columns[0])
+            edges = [(rows.start, rows.stop, c.start, c.stop) for c in columns]
+            blocks = np.array(edges, np.int64).reshape(-1, 4)
             total = np.zeros((root.dim, rows.stop - rows.start))
-            run(
-                self.p, self.x, self.y, t, rows.start, rows.stop,
-                columns.start, columns.stop, total,
-            )  # fmt: skip
+            run(self.p, self.x, self.y, t, blocks, rows.start, total)
             return total.T
 
         return add
