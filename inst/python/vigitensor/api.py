@@ -14,6 +14,11 @@ from typing import Any
 
 from . import cache, checks, device
 from ._version import __version__
+from .api_cluster import (  # noqa: F401
+    cluster_connect,
+    cluster_info,
+    cluster_leave,
+)
 from .api_cox import fit_cox  # noqa: F401
 from .api_cox_many import fit_cox_many  # noqa: F401
 from .api_cox_results import (  # noqa: F401

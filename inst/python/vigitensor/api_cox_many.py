@@ -13,6 +13,7 @@ from .api_cox_inputs import FIRST, cox_rows, ridge
 from .api_inputs import control_settings, not_finite
 from .api_many import drawn_weights
 from .backends import many_passes
+from .cluster.spread import spread_replicates
 from .errors import EngineError
 from .survival import many
 from .survival.cox import fit_cox
@@ -20,6 +21,7 @@ from .survival.cox_many import CoxMany
 from .survival.cox_newton import Imprecise
 
 
+@spread_replicates
 def fit_cox_many(
     start: Any,
     stop: Any,

@@ -17,6 +17,7 @@ from .api_inputs import (
     inequality_rows,
 )
 from .backends import many_passes, wce_fitter
+from .cluster.spread import spread_replicates
 from .errors import EngineError
 from .pool import one_blas_thread
 from .survival import many, newton, replicates
@@ -73,6 +74,7 @@ def replicate_weights(
     return {"weights": weights}
 
 
+@spread_replicates
 def fit_wce_many(
     start: Any,
     stop: Any,

@@ -14,19 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from . import cache, checks, device
+from . import cache, checks
 from .api_inputs import basis_tables, control_settings, inequality_rows
+from .cluster import connection
 from .errors import EngineError
 from .store.columns import ColumnStore
 from .store.design import DesignSource, FitState, narrow, pack
-from .store.local import Keeper, LocalPasses, Stopped
+from .store.local import Keeper, LocalPasses, Stopped, budget_bytes, kept_bytes
 from .survival.blocked import Passes, fit_blocks
 from .survival.run import GridResult
-
-# Of the memory of a fit: what prepared blocks may keep; the rest is for the block
-# at work.
-_KEPT = 0.5
-_DEFAULT_SHARE = 0.25
 
 _numbers = itertools.count(1)
 _fits: dict[int, _Running] = {}
@@ -34,10 +30,7 @@ _fits: dict[int, _Running] = {}
 
 def memory_budget(memory_mb: float | None = None) -> dict[str, float]:
     """Bytes that a fit from disk may take: as asked, or a quarter of what is free."""
-    if memory_mb is not None:
-        return {"bytes": float(memory_mb) * 1e6}
-    free = device.memory_available()
-    return {"bytes": _DEFAULT_SHARE * (4e9 if free is None else free)}
+    return {"bytes": budget_bytes(memory_mb)}
 
 
 def store_create(path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,24 +173,39 @@ def fit_store(
     settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     limits = inequality_rows(inequalities, tables, int(n_cov))
-    budget = _KEPT * memory_budget(memory_mb)["bytes"]
     cache.warm_up("fit_store")
     folder = Path(path)
     state = FitState(folder / "state.json", key)
 
     def run(watch: Callable[[int, int], None]) -> GridResult:
         source = DesignSource(folder / "design", int(n_blocks), int(n_terms))
-        passes = _passes(source, budget, folder, watch)
-        return fit_blocks(passes, tables, ties, settings, limits, state)
+        passes = _passes(source, memory_mb, folder, watch)
+        try:
+            return fit_blocks(passes, tables, ties, settings, limits, state)
+        finally:
+            passes.close()
 
     number = next(_numbers)
     _fits[number] = _Running(run)
     return {"number": number}
 
 
-def _passes(source: DesignSource, budget: float, folder: Path, watch: Any) -> Passes:
-    keeper = Keeper(source, budget, folder / "prepared")
-    return LocalPasses(keeper, watch)
+def _passes(
+    source: DesignSource, memory_mb: float | None, folder: Path, watch: Any
+) -> Passes:
+    """By the cluster in use, or by this process."""
+    budget = kept_bytes(memory_mb)
+    client = connection.client()
+    if client is None:
+        return LocalPasses(Keeper(source, budget, folder / "prepared"), watch)
+    from .cluster.passes import DaskPasses
+
+    state = connection.describe()
+    if state["local"]:
+        budget = budget / max(1, state["workers"])
+    elif memory_mb is None:
+        budget = -1.0  # each worker's machine has its own
+    return DaskPasses(client, folder, source.n_blocks, source.n_terms, budget, watch)
 
 
 def fit_progress(number: int, wait: float) -> dict[str, Any]:

@@ -10,12 +10,31 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from .. import device
 from .._typing import Floats
 from ..errors import EngineError
 from ..survival import blocks
 from ..survival.blocks import Block, Index, Plan, Prepared, Summary
 from ..survival.likelihood import MomentSums, Problem
 from .columns import ColumnStore
+
+# Of the memory of a fit: what prepared blocks may keep; the rest is for the block
+# at work.
+_KEPT = 0.5
+_DEFAULT_SHARE = 0.25
+
+
+def budget_bytes(memory_mb: float | None = None) -> float:
+    """Bytes that a fit from disk may take: as asked, or a quarter of what is free."""
+    if memory_mb is not None:
+        return float(memory_mb) * 1e6
+    free = device.memory_available()
+    return _DEFAULT_SHARE * (4e9 if free is None else free)
+
+
+def kept_bytes(memory_mb: float | None = None) -> float:
+    """Bytes of these that blocks may keep between passes."""
+    return _KEPT * budget_bytes(memory_mb)
 
 
 class Source(Protocol):
@@ -167,6 +186,9 @@ class LocalPasses:
         """Second pass."""
         for block in self._each():
             yield self.keeper.moments(block, design, beta, shift, wt)
+
+    def close(self) -> None:
+        """Nothing is held elsewhere."""
 
 
 class InMemory:

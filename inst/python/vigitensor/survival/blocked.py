@@ -57,6 +57,9 @@ class Passes(Protocol):
     ) -> Iterator[MomentSums]:
         """Second pass."""
 
+    def close(self) -> None:
+        """The fit is over."""
+
 
 class Progress(Protocol):
     """What a fit leaves behind on its way, and may find there."""

@@ -1,0 +1,1 @@
+"""Fits and replicates on the workers of a Dask cluster."""

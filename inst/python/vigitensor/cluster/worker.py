@@ -1,0 +1,91 @@
+"""What runs on a worker: blocks of a store, prepared and kept for one fit.
+
+A worker that has never heard of a fit begins with what every task carries, and
+says so when it needs the plan: blocks can go to any worker at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import cache, device
+from .._version import __version__
+from ..store.design import DesignSource
+from ..store.local import Keeper, kept_bytes
+from ..survival.blocks import Plan
+
+# The answer of a worker that has not been told the plan.
+NEEDS_PLAN = "needs the plan"
+# Fits that a worker remembers, the last ones.
+_MOST_FITS = 2
+_keepers: dict[str, Keeper] = {}
+_planned: set[str] = set()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the blocks of a fit are, and what a worker may take for them."""
+
+    token: str
+    folder: str
+    n_blocks: int
+    n_terms: int
+    budget: float  # bytes; negative: by the memory of the worker's machine
+
+
+def on_block(
+    place: Place, method: str, block: int, args: Sequence[Any], plan: Plan | None
+) -> Any:
+    """Call a method of this worker's ``Keeper`` for one block."""
+    keeper = _keeper(place, plan)
+    if method != "index" and place.token not in _planned:
+        return NEEDS_PLAN
+    return getattr(keeper, method)(block, *args)
+
+
+def _keeper(place: Place, plan: Plan | None) -> Keeper:
+    with _lock:
+        keeper = _keepers.get(place.token)
+        if keeper is None:
+            # A worker's threads each take a block: kernels need none of their own.
+            device.set_threads(1)
+            cache.warm_up("fit_store")
+            while len(_keepers) >= _MOST_FITS:
+                oldest = next(iter(_keepers))
+                _planned.discard(oldest)
+                del _keepers[oldest]
+            folder = Path(place.folder)
+            source = DesignSource(folder / "design", place.n_blocks, place.n_terms)
+            # Without a folder: what does not fit is prepared again for each pass.
+            budget = place.budget if place.budget >= 0 else kept_bytes()
+            keeper = Keeper(source, budget)
+            _keepers[place.token] = keeper
+        if plan is not None and place.token not in _planned:
+            keeper.set_plan(plan)
+            _planned.add(place.token)
+    return keeper
+
+
+def forget(token: str) -> None:
+    """The fit is over."""
+    with _lock:
+        _keepers.pop(token, None)
+        _planned.discard(token)
+
+
+def version() -> str:
+    """Version of the engine on this worker."""
+    return __version__
+
+
+def run_share(function: str, arguments: dict[str, Any], own: dict[str, Any]) -> Any:
+    """A function of the api with a share of the replicates."""
+    from .. import api
+
+    device.set_threads(1)
+    return getattr(api, function)(**arguments, replicates=own)
