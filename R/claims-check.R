@@ -45,8 +45,9 @@
 #'   person was not born, was dead, or was not covered.}
 #' }
 #'
-#' @param dispensings,people,coverage,stays,diagnoses,deaths Data frames; see
-#'   [claims_schema()]. Those that are not given are not checked.
+#' @param dispensings,people,coverage,stays,diagnoses,deaths Data frames, or
+#'   results of [source_table()]; see [claims_schema()]. Those that are not given
+#'   are not checked.
 #' @param id Name of the column that identifies a person, bare or a string.
 #' @param drugs,codes Known codes of drugs and of diagnoses; a code stands for
 #'   all below it. `NULL`: not checked.
@@ -83,13 +84,14 @@ check_claims <- function(dispensings = NULL, people = NULL, coverage = NULL,
   if (!length(tables)) {
     abort_input("Give at least one table.", code = "missing_table")
   }
+  id <- id_column(rlang::enquo(id), table_columns(tables[[1L]]))
+  tables <- lapply(tables, claims_rows)
   for (name in names(tables)) {
     if (is.data.frame(tables[[name]])) next
     abort_input(sprintf("`%s` must be a data frame.", name),
                 x = sprintf("It is %s.", what_is(tables[[name]])),
                 arg = name, code = "data_type")
   }
-  id <- id_column(rlang::enquo(id), names(tables[[1L]]))
   check_fix(fix)
   ctx <- new.env(parent = emptyenv())
   ctx$tables <- tables

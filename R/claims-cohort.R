@@ -18,7 +18,8 @@
 #' `"entry"`, `"age"` in days, or `"calendar"` time. [align_records()] puts the
 #' records of [exposure_episodes()] on the same scale.
 #'
-#' @param people A data frame with one row per person; `birth_date` is needed
+#' @param people A data frame (or a result of [source_table()], as all tables
+#'   here) with one row per person; `birth_date` is needed
 #'   for age. Other columns are carried along. See `claims_schema("people")`.
 #' @param coverage Periods of coverage (`start`, `end`, the last day covered),
 #'   any number per person; `NULL`: all are covered always.
@@ -76,8 +77,9 @@ cohort <- function(people, coverage = NULL, dispensings = NULL,
                    indication_window = Inf, exclude = NULL,
                    exclude_window = Inf, age = c(0, Inf), switch_to = NULL,
                    max_follow_up = Inf, time_scale = "entry") {
+  id <- id_column(rlang::enquo(id), table_columns(people))
+  people <- claims_rows(people)
   check_table(people, "people")
-  id <- id_column(rlang::enquo(id), names(people))
   s <- check_cohort_settings(
     list(new_users = new_users, indication = indication, exclude = exclude,
          switch_to = switch_to, washout = washout, lookback = lookback,
@@ -86,6 +88,12 @@ cohort <- function(people, coverage = NULL, dispensings = NULL,
          age = age, time_scale = time_scale),
     dispensings, diagnoses
   )
+  coverage <- claims_rows(coverage, "coverage", id)
+  dispensings <- claims_rows(dispensings, "dispensings", id,
+                             list(drug = c(new_users, switch_to)))
+  diagnoses <- claims_rows(diagnoses, "diagnoses", id,
+                           list(code = c(indication, exclude)))
+  deaths <- claims_rows(deaths, "deaths", id)
   faults <- new_faults()
   tables <- read_cohort_tables(faults, s, people, coverage, dispensings,
                                diagnoses, deaths, id)

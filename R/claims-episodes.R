@@ -38,8 +38,9 @@
 #' beyond that day. Drugs of one class dispensed on the same day are taken
 #' together.
 #'
-#' @param dispensings A data frame: the id column, `date`, `drug`, and the
-#'   columns that `supply` and `dose` need; see `claims_schema("dispensings")`.
+#' @param dispensings A data frame (or a result of [source_table()], as all
+#'   tables here): the id column, `date`, `drug`, and the columns that `supply`
+#'   and `dose` need; see `claims_schema("dispensings")`.
 #' @param id Name of the column that identifies a person, bare or a string.
 #'   Numbers, strings, a factor or 64-bit integers: kept as they are.
 #' @param supply Where the days of supply come from, in order of preference: for
@@ -101,8 +102,11 @@ exposure_episodes <- function(dispensings, id = "person_id", supply = "given",
                               grace_share = 0, tail = 0, stays = NULL,
                               in_hospital = "pause", switch_class = NULL,
                               lag_in = 0, join = TRUE) {
+  id <- id_column(rlang::enquo(id), table_columns(dispensings))
+  dispensings <- claims_rows(dispensings, "dispensings", id)
   check_table(dispensings, "dispensings")
-  id <- id_column(rlang::enquo(id), names(dispensings))
+  stays <- claims_rows(stays, "stays", id)
+  ddd <- claims_rows(ddd)
   check_supply_settings(supply, dose, ddd, fixed_days)
   rules <- check_episode_rules(overlap, max_stock, stock_dose, grace,
                                grace_share, tail, in_hospital, lag_in, join)

@@ -8,7 +8,8 @@
 #' is an event.
 #'
 #' @param cohort A result of [cohort()].
-#' @param diagnoses Data frame; see `claims_schema("diagnoses")`.
+#' @param diagnoses Data frame, or a result of [source_table()]; see
+#'   `claims_schema("diagnoses")`.
 #' @param codes Codes of the outcome. A code stands for all below it in the
 #'   hierarchy (`"I21"` for `"I21.4"`), unless `exact`. Dots and case do not
 #'   matter. With `deaths` alone, `NULL` is death of any cause.
@@ -87,7 +88,10 @@ outcome_days <- function(cohort, diagnoses, deaths, codes, exact, position) {
   ids <- claims_id(faults, cohort[[id]], id, "cohort")
   kind <- if (inherits(cohort$entry_date, "Date")) "date" else "number"
   tables <- list(cohort = list(day = structure(0, kind = kind)))
-  given <- list(diagnoses = diagnoses, deaths = deaths)
+  given <- list(
+    diagnoses = claims_rows(diagnoses, "diagnoses", id, list(code = codes)),
+    deaths = claims_rows(deaths, "deaths", id)
+  )
   for (name in names(given)) {
     if (is.null(given[[name]])) next
     table <- read_claims(
@@ -112,7 +116,7 @@ outcome_days <- function(cohort, diagnoses, deaths, codes, exact, position) {
     data.frame(person = table$person[rows], day = as.vector(table$date[rows]))
   }
   hits <- rbind(
-    if (!is.null(diagnoses)) {
+    if (!is.null(tables$diagnoses)) {
       pick(tables$diagnoses, tables$diagnoses$code, position)
     },
     if (!is.null(deaths)) pick(tables$deaths, tables$deaths$cause, "any")

@@ -32,6 +32,7 @@
 episode_variants <- function(dispensings, variants, ..., keep = FALSE,
                              min_cell = 10) {
   variants <- variant_list(variants)
+  dispensings <- claims_rows(dispensings)
   min_cell <- check_integer(min_cell, "min_cell", 0)
   shared <- rlang::enquos(...)
   made <- lapply(variants, function(one) {

@@ -21,7 +21,8 @@
 #' day ago. Seasonal or rapidly changing use breaks the model: compare several
 #' `end`s.
 #'
-#' @param dispensings A data frame with the id column, `date` and `drug`.
+#' @param dispensings A data frame, or a result of [source_table()], with the id
+#'   column, `date` and `drug`.
 #' @param id Name of the column that identifies a person, bare or a string.
 #' @param level Percentile of the time between dispensings, between 0 and 1.
 #' @param window Length of the window, in days; it should be several times the
@@ -53,7 +54,8 @@
 waiting_time <- function(dispensings, id = "person_id", level = 0.8,
                          window = 365, end = NULL, family = "lognormal",
                          min_people = 30) {
-  id <- id_column(rlang::enquo(id), names(dispensings))
+  id <- id_column(rlang::enquo(id), table_columns(dispensings))
+  dispensings <- claims_rows(dispensings, "dispensings", id)
   family <- check_word(family, c("lognormal", "weibull"), "family")
   level <- check_number(level, "level", 0)
   if (level <= 0 || level >= 1) {

@@ -28,9 +28,9 @@
 #' a table for each file in it, and one for each folder in it, whose files
 #' (however deep) are its parts. Give a named vector to say what is what:
 #' `c(dispensings = "pharmacy", people = "lists/people.csv")`; `*` stands for
-#' any characters in the name of a file. Files whose names begin with a dot or an
-#' underscore are left out. All files of a table must have the same columns, of
-#' the same types.
+#' any characters in the name of a file. Files whose names begin with a dot or
+#' an underscore are left out. All files of a table must have the same columns,
+#' of the same types.
 #'
 #' @section Types:
 #' Integers that fit into 32 bits are integers, others are `integer64` (class of
@@ -38,9 +38,9 @@
 #' bits are strings. The whole column decides. Days are `Date`s. Times of a day
 #' (timestamps) are `POSIXct`: those without a zone as they are written, in UTC,
 #' those with a zone in `time_zone`. CSV files have no types: a column is
-#' integer if all its values are written as integers without leading zeros (in columns
-#' that [claims_schema()] calls codes they are strings all the same), then
-#' number, `TRUE`/`FALSE`, date (2024-01-31), time, or string. SQLite has no
+#' integer if all its values are written as integers without leading zeros (in
+#' columns that [claims_schema()] calls codes they are strings all the same),
+#' then number, `TRUE`/`FALSE`, date (2024-01-31), time, or string. SQLite has no
 #' dates: strings in columns that [claims_schema()] calls dates become dates if
 #' they are written 2024-01-31; for others see `dates` of [source_table()].
 #'
