@@ -30,6 +30,14 @@ def test_positions_start_where_they_are_told_to():
         assert set(found) == {"index"}
 
 
+def test_few_arguments_are_the_same_call():
+    words = [json.dumps(SQDIST), "", "ij", "kmin_argkmin", "j", "float64"]
+    quick = api.symbolic_quick(words, np.array([2.0, 1.0, 3.0, 2.0]), [X, Y])
+    found = api.symbolic_reduce(SQDIST, [X, Y], ["i", "j"], "kmin_argkmin", k=2, base=1)
+    for name, value in found.items():
+        np.testing.assert_array_equal(quick[name], value)
+
+
 def test_logical_reductions():
     near = ["lt", SQDIST, 3.0]
     for name, expected in (
@@ -138,7 +146,7 @@ def test_empty_sides():
         (["elem", ["var", 0], 2], {}, "bad_place"),
         (SQDIST, {"reduction": "total"}, "bad_reduction"),
         (SQDIST, {"reduction": "sumsoftmaxweight"}, "bad_reduction"),
-        (SQDIST, {"reduction": "sum", "weight": ["var", 1]}, "bad_reduction"),
+        (SQDIST, {"reduction": "prod", "weight": ["var", 1]}, "bad_reduction"),
         (SQDIST, {"axis": "k"}, "bad_axis"),
         (SQDIST, {"precision": "float16"}, "bad_precision"),
         (SQDIST, {"reduction": "kmin", "k": 3}, "bad_k"),

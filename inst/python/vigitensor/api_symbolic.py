@@ -31,6 +31,7 @@ __all__ = (
     "symbolic_formula",
     "symbolic_gradient",
     "symbolic_matrix",
+    "symbolic_quick",
     "symbolic_reduce",
 )
 
@@ -49,6 +50,8 @@ def symbolic_reduce(
     size: Sequence[int] | None = None,
     structure: Mapping[str, Any] | None = None,
     batch: int | None = None,
+    omit_nan: bool = False,
+    breaks: Any = None,
 ) -> dict[str, Array]:
     """Reduce a formula F(x_i, y_j, p) over j (or i).
 
@@ -67,7 +70,9 @@ def symbolic_reduce(
     k : int
         For the reductions with a k in their name.
     weight : str or list, optional
-        Formula of the weights, for "logsumexp"; needed for "sumsoftmaxweight".
+        Formula of the weights: of one component for "sum", "mean" (sum of w f over
+        sum of w), "var" and "sd" (over the sum of w, less 1), "count" and
+        "histogram"; of any for "logsumexp" and "sumsoftmaxweight", which needs it.
     precision : {"float64", "float32"}
     base : int
         First position, 0 or 1.
@@ -86,14 +91,19 @@ def symbolic_reduce(
     batch : int, optional
         Number of problems. Data are then (batch or 1, rows, components), results
         (batch, rows, components or k), positions those within a problem.
+    omit_nan : bool
+        Leave out values that are NaN, as pairs that a mask leaves out.
+    breaks : array, optional
+        Limits of the cells [a, b) of a "histogram"; the last one holds its end.
 
     Returns
     -------
     dict
         ``value`` (rows, components or k) and ``index`` of the same shape, as the
         reduction has them; a position where there is no value is ``base`` - 1.
-        Over no pairs a sum is 0, a product 1, logsumexp -Inf, a mean NaN, a
-        smallest value Inf, a largest -Inf, "any" 0 and "all" 1.
+        Over no pairs a sum is 0, a product 1, logsumexp -Inf, a mean NaN (as a
+        variance over fewer than two), a smallest value Inf, a largest -Inf, "any" 0
+        and "all" 1.
 
     Raises
     ------
@@ -101,7 +111,8 @@ def symbolic_reduce(
         ``bad_expression``, ``unknown_operation``, ``bad_arity``,
         ``bad_dimension``, ``bad_place``, ``bad_index``, ``bad_shape``,
         ``bad_type``, ``bad_size``, ``bad_reduction``, ``bad_axis``, ``bad_k``,
-        ``bad_precision``, ``bad_structure``, ``bad_batch``, ``empty``.
+        ``bad_precision``, ``bad_structure``, ``bad_batch``, ``bad_breaks``,
+        ``empty``.
 
     Notes
     -----
@@ -112,43 +123,52 @@ def symbolic_reduce(
 
     case, s = _case(
         expression, data, index, reduction, axis, k, weight, precision, size,
-        structure, batch, base,
+        structure, batch, base, omit_nan, breaks,
     )  # fmt: skip
-    kind = "sum" if case.kind == "mean" and s.mask is not None else case.kind
-    found = reduce(
-        s.formula, case.problem, kind, axis, weight=case.weight, k=case.k,
-        ranges=s.ranges,
-    )  # fmt: skip
-    if kind != case.kind:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = found["value"] / s.counts()
-        found["value"] = mean.astype(case.problem.dtype, copy=False)
+    moments = s.moments()
+    if moments is not None:
+        found = {"value": moments.value(case.kind)}
+    else:
+        found = reduce(
+            s.formula, case.problem, case.kind, axis, weight=case.weight, k=case.k,
+            ranges=s.ranges, breaks=case.breaks,
+        )  # fmt: skip
     if reduction in ("any", "all"):
         found["value"] = np.clip(found["value"], 0, 1)
-    found = s.unmasked({name: found[name] for name in found})
-    out = {}
-    for name in case.wanted:
-        value = found[name]
-        if s.batch is not None:
-            value = value.reshape(s.batch.count, -1, value.shape[-1])
-            if name == "index":
-                first = np.arange(s.batch.count) * (s.m if axis == "j" else s.n)
-                value = np.where(value < 0, value, value - first[:, None, None])
-        out[name] = value + base if name == "index" else value
-    return out
+    found = s.unmasked(found)
+    return {name: s.given(found[name], name, base) for name in case.wanted}
+
+
+def symbolic_quick(
+    words: Sequence[str], numbers: Any, data: Sequence[Any]
+) -> dict[str, Array]:
+    """``symbolic_reduce`` in few arguments, for small calls.
+
+    ``words`` are the formula, the weights or "", the indices in one word ("ijp"),
+    reduction, axis and precision; ``numbers`` are k, base, n and m.
+    """
+    expression, weight, index, reduction, axis, precision = words
+    k, base, n, m = (int(v) for v in numbers)
+    return symbolic_reduce(
+        expression, data, list(index), reduction, axis, k=k, weight=weight or None,
+        precision=precision, base=base, size=(n, m),
+    )  # fmt: skip
 
 
 def _case(
     expression: Any, data: Any, index: Any, reduction: str, axis: str, k: int,
     weight: Any, precision: str, size: Any, structure: Any, batch: Any, base: int,
+    omit_nan: bool, breaks: Any = None,
 ) -> tuple[Case, Structure]:  # fmt: skip
     """Checked arguments, and which pairs count."""
     many = None
     if batch is not None:
         many = Batch(data, index, batch, size)
         data, index, size = many.data, many.index, many.size
-    case = Case(expression, data, index, reduction, axis, k, weight, precision, size)
-    return case, Structure(case, structure, base, many)
+    case = Case(
+        expression, data, index, reduction, axis, k, weight, precision, size, breaks
+    )
+    return case, Structure(case, structure, base, many, omit_nan)
 
 
 def symbolic_gradient(
@@ -167,6 +187,7 @@ def symbolic_gradient(
     structure: Mapping[str, Any] | None = None,
     batch: int | None = None,
     base: int = 0,
+    omit_nan: bool = False,
 ) -> list[Array]:
     """Gradients of sum(cotangent * value) of a reduction in the slots ``wrt``.
 
@@ -178,9 +199,9 @@ def symbolic_gradient(
 
     case, s = _case(
         expression, data, index, reduction, axis, k, weight, precision, size,
-        structure, batch, base,
+        structure, batch, base, omit_nan,
     )  # fmt: skip
-    if "value" not in case.wanted or reduction in LOGICAL:
+    if "value" not in case.wanted or reduction in (*LOGICAL, "histogram"):
         raise EngineError(
             f"The result of {reduction!r} has no gradient.",
             code="no_gradient",
@@ -189,12 +210,15 @@ def symbolic_gradient(
     if s.batch is not None:
         cotangent = np.asarray(cotangent)
         cotangent = cotangent.reshape(-1, cotangent.shape[-1])
-    plain = s.ranges is None and s.mask is None
-    found = gradient(
-        s.formula, case.problem, case.kind, axis, case.leaves(wrt),
-        case.cotangent(cotangent), weight=case.weight, k=case.k, ranges=s.ranges,
-        counts=None if plain or case.kind != "mean" else s.counts(),
-    )  # fmt: skip
+    leaves, g = case.leaves(wrt), case.cotangent(cotangent)
+    moments = s.moments()
+    if moments is not None:
+        found = moments.gradient(case.kind, leaves, g)
+    else:
+        found = gradient(
+            s.formula, case.problem, case.kind, axis, leaves, g, weight=case.weight,
+            k=case.k, ranges=s.ranges,
+        )  # fmt: skip
     if s.batch is not None:
         return [s.batch.back(g, int(slot)) for g, slot in zip(found, wrt)]
     return found

@@ -31,11 +31,16 @@ REDUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "kmax": ("kmax", ("value",)),
     "argkmax": ("kmax", ("index",)),
     "kmax_argkmax": ("kmax", ("value", "index")),
+    "var": ("var", ("value",)),
+    "sd": ("sd", ("value",)),
+    "histogram": ("histogram", ("value",)),
     "count": ("sum", ("value",)),
     "any": ("max", ("value",)),
     "all": ("min", ("value",)),
 }
-_WEIGHTED = ("logsumexp", "sumsoftmaxweight")
+_EXPONENTIAL = ("logsumexp", "sumsoftmaxweight")
+_WEIGHTED = (*_EXPONENTIAL, "sum", "mean", "var", "sd", "count", "histogram")
+_OVER_NONE = ("sum", "prod", "logsumexp", "histogram")
 LOGICAL = ("count", "any", "all")
 
 
@@ -53,6 +58,7 @@ class Case:
         weight: Any,
         precision: str,
         size: Sequence[int] | None,
+        breaks: Any = None,
     ) -> None:
         from .symbolic.tables import Problem
         from .symbolic.tree import apply
@@ -88,7 +94,14 @@ class Case:
             )
         if reduction in LOGICAL:
             formula = apply("ne", formula, 0.0)
-        one = self.kind in ("kmin", "kmax") or weights is not None
+        exponential = reduction in _EXPONENTIAL and weights is not None
+        if weights is not None and not exponential and weights.dim != 1:
+            raise EngineError(
+                f"The weights of {reduction!r} have one component, not {weights.dim}.",
+                code="bad_dimension",
+                arg="weight",
+            )
+        one = self.kind in ("kmin", "kmax", "histogram") or exponential
         if one and formula.dim != 1:
             raise EngineError(
                 f"{reduction!r} takes a formula of one component, not {formula.dim}.",
@@ -96,7 +109,7 @@ class Case:
                 arg="expression",
             )
         reduced = m if axis == "j" else n
-        if reduced == 0 and self.kind not in ("sum", "prod", "logsumexp"):
+        if reduced == 0 and self.kind not in _OVER_NONE:
             raise EngineError(
                 f"{reduction!r} over no values.", code="empty", arg="data"
             )
@@ -108,6 +121,8 @@ class Case:
                 arg="k",
             )
         self.axis = axis
+        self.breaks = _breaks(breaks, dtype) if reduction == "histogram" else None
+        self.exponential = exponential
         self.formula, self.weight = formula, weights
         self.problem = Problem(arrays, numbers, n, m, dtype)
 
@@ -122,7 +137,7 @@ class Case:
         """A cotangent in the shape of the reduction's value."""
         rows = self.problem.n if self.axis == "j" else self.problem.m
         width = self.k if self.kind in ("kmin", "kmax") else self.formula.dim
-        if self.weight is not None:
+        if self.exponential:
             width = self.weight.dim
         out = np.asarray(value, self.problem.dtype)
         if out.size != rows * width or out.ndim > 2:
@@ -231,6 +246,18 @@ def positions(given: Any, n: int, base: int, arg: str) -> Array:
             arg=arg,
         )
     return out
+
+
+def _breaks(given: Any, dtype: Any) -> Array:
+    """Limits of the cells of a histogram."""
+    out = np.atleast_1d(np.asarray([] if given is None else given, dtype))
+    if out.ndim != 1 or len(out) < 2 or not (np.diff(out) > 0).all():
+        raise EngineError(
+            "A histogram needs `breaks`: at least two numbers, going up.",
+            code="bad_breaks",
+            arg="breaks",
+        )
+    return np.ascontiguousarray(out)
 
 
 def slot_of(given: Any, n: int) -> int:

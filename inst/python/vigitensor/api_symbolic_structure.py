@@ -15,8 +15,8 @@ import numpy.typing as npt
 from .api_symbolic_inputs import Case, parse_more, slot_of
 from .errors import EngineError
 from .symbolic import dense
-from .symbolic.evaluate import reduce
 from .symbolic.lower import expand
+from .symbolic.moments import LINEAR, Moments
 from .symbolic.ranges import (
     Ranges,
     of_band,
@@ -34,7 +34,7 @@ KINDS = ("ranges", "labels", "band", "radius", "mask")
 _NEUTRAL = {
     "sum": 0.0, "mean": 0.0, "prod": 1.0, "logsumexp": -np.inf,
     "sumsoftmaxweight": -np.inf, "min": np.inf, "kmin": np.inf, "max": -np.inf,
-    "kmax": -np.inf,
+    "kmax": -np.inf, "var": 0.0, "sd": 0.0, "histogram": np.nan,
 }  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class Structure:
 
     def __init__(
         self, case: Case, given: Mapping[str, Any] | None, base: int,
-        batch: Batch | None,
+        batch: Batch | None, omit_nan: bool = False,
     ) -> None:  # fmt: skip
         self.case, self.base, self.batch = case, base, batch
         self.n, self.m = (
@@ -133,8 +133,12 @@ class Structure:
             node, more = parse_more(given["mask"], case)
             case.problem = case.problem._replace(numbers=more)
             self._also(node)
-        if self.mask is not None:
-            self.formula = apply("where", self.mask, case.formula, _NEUTRAL[case.kind])
+        self.keep = self.mask  # as the mask, for each component
+        if omit_nan:
+            there = apply("eq", case.formula, case.formula)
+            self.keep = there if self.mask is None else apply("and", self.mask, there)
+        if self.keep is not None:
+            self.formula = apply("where", self.keep, case.formula, _NEUTRAL[case.kind])
 
     def _meet(self, ranges: Ranges) -> None:
         self.ranges = ranges if self.ranges is None else self.ranges.both(ranges)
@@ -223,24 +227,22 @@ class Structure:
         self.case.problem = p._replace(numbers=[*p.numbers, value])
         return number(len(p.numbers))
 
-    def counts(self) -> Array:
-        """Pairs that count, for every row of the result, (rows, 1)."""
-        p, axis = self.case.problem, self.case.axis
-        if self.mask is not None:
-            one = apply("ne", self.mask, 0.0)
-            double = p._replace(dtype=np.dtype(np.float64))
-            double = double._replace(data=[a.astype(np.float64) for a in p.data])
-            return reduce(one, double, "sum", axis, ranges=self.ranges)["value"]
-        n = p.n if axis == "j" else p.m
-        if self.ranges is None:
-            return np.full((n, 1), float(p.m if axis == "j" else p.n))
-        ranges = self.ranges if axis == "j" else self.ranges.transposed()
-        return ranges.counts(n)[:, None].astype(np.float64)
+    def moments(self) -> Moments | None:
+        """Sums over what counts; None where that is all, by a simpler way."""
+        case = self.case
+        if case.kind not in LINEAR:
+            return None
+        plain = self.keep is None and case.weight is None
+        if plain and (case.kind == "sum" or (case.kind == "mean" and not self.ranges)):
+            return None
+        return Moments(
+            case.formula, case.problem, case.axis, self.ranges, self.keep, case.weight
+        )
 
     def unmasked(self, found: dict[str, Array]) -> dict[str, Array]:
         """Positions of smallest and largest values that are none become -1."""
         place = found.get("index")
-        if place is None or self.mask is None:
+        if place is None or self.keep is None:
             return found
         p, axis = self.case.problem, self.case.axis
         row, column = np.nonzero(np.isinf(found["value"]) & (place >= 0))
@@ -249,10 +251,23 @@ class Structure:
             values[pick[kind]] if kind in pick else values
             for values, kind in zip(p.data, self.kinds())
         ]
-        kept = dense.values(expand(self.mask), some, p.numbers, paired=True)
+        kept = dense.values(expand(self.keep), some, p.numbers, paired=True)[:, 0]
+        part = np.where(kept.shape[1] > 1, column, 0)
+        kept = np.broadcast_to(kept, (len(row), kept.shape[1]))
         place = place.copy()
-        place[row, column] = np.where(kept.ravel() == 0, -1, place[row, column])
+        none = kept[np.arange(len(row)), part] == 0
+        place[row, column] = np.where(none, -1, place[row, column])
         return {**found, "index": place}
+
+    def given(self, value: Array, name: str, base: int) -> Array:
+        """A result as it is given back."""
+        if self.batch is not None:
+            value = value.reshape(self.batch.count, -1, value.shape[-1])
+            if name == "index":
+                size = self.m if self.case.axis == "j" else self.n
+                first = np.arange(self.batch.count)[:, None, None] * size
+                value = np.where(value < 0, value, value - first)
+        return value + base if name == "index" else value
 
     def kinds(self) -> list[str]:
         """What every slot is indexed by, those of the structure included."""

@@ -41,7 +41,7 @@ def values(
     dtype = np.result_type(*data) if data else np.dtype(np.float64)
     done: dict[Node, Array] = {}
     with np.errstate(all="ignore"):
-        for node in nodes_of(root):
+        for node in _order(root):
             done[node] = _value(node, done, data, numbers, rows, columns, dtype, paired)
     return done[root]
 
@@ -72,6 +72,9 @@ def _value(
     names.update(zip(op.static, node.static))
     out = eval(_compiled(op), _FUNCTIONS, names)
     return np.asarray(out, dtype=dtype)
+
+
+_order = functools.lru_cache(maxsize=512)(nodes_of)
 
 
 @functools.cache

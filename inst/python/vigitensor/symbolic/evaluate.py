@@ -47,12 +47,13 @@ def reduce(
     weight: Node | None = None,
     k: int = 1,
     ranges: Ranges | None = None,
+    breaks: Array | None = None,
     threads: int | None = None,
 ) -> dict[str, Array]:
     """Reduce a formula over j (or i); the result has one row per i (or j).
 
     ``ranges`` are of rows i and columns j. Returns ``value`` and, where there are
-    positions, ``index`` (from 0).
+    positions, ``index`` (from 0). ``breaks`` are those of a histogram.
     """
     if axis == "i":
         formula = swapped(formula)
@@ -63,7 +64,9 @@ def reduce(
     weight = None if weight is None else expand(weight)
     if reduction == "sumsoftmaxweight" and weight is not None:
         weight = apply("concat", 1.0, weight)
-    shape = Shape(formula.dim, weight.dim if weight else 0, problem.m, problem.dtype, k)
+    shape = Shape(
+        formula.dim, weight.dim if weight else 0, problem.m, problem.dtype, k, breaks
+    )
     reducer = REDUCTIONS[reduction](shape)
     if reducer.negated:
         formula = -formula
@@ -115,7 +118,8 @@ class _Run:
                 reducer.merge(view, state)
             begun = max(begun, rows.start)
 
-        pool.run_slices(work, self.tasks, put, threads=self.threads)
+        threads = 1 if len(self.tasks) == 1 else self.threads
+        pool.run_slices(work, self.tasks, put, threads=threads)
         return whole
 
     def sum(self, formula: Node, reducer: Sum) -> Array:

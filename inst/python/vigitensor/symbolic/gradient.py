@@ -133,13 +133,9 @@ def gradient(
     weight: Node | None = None,
     k: int = 1,
     ranges: Ranges | None = None,
-    counts: Array | None = None,
     threads: int | None = None,
 ) -> list[Array]:
-    """Gradients of sum(cotangent * result) in some variables, in their shapes.
-
-    ``counts`` (rows, 1) are what a mean is divided by, if not the whole length.
-    """
+    """Gradients of sum(cotangent * result) in some variables, in their shapes."""
     if reduction in PLACES:
         place = reduce(
             formula, problem, reduction, axis, k=k, ranges=ranges, threads=threads
@@ -150,9 +146,7 @@ def gradient(
     first = len(problem.data)
     adjoints = [adjoint(formula, reduction, axis, leaf, first, weight) for leaf in wrt]
     if reduction == "mean":
-        if counts is None:
-            counts = np.full((1, 1), problem.m if axis == "j" else problem.n)
-        cotangent = cotangent / np.maximum(counts, 1)
+        cotangent = cotangent / (problem.m if axis == "j" else problem.n)
     extra = [np.asarray(cotangent, problem.dtype)]
     for name in adjoints[0].needs if adjoints else ():
         alone = name == "logsumexp" and reduction == "sumsoftmaxweight"

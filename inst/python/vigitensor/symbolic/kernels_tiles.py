@@ -147,6 +147,32 @@ def keep_k_smallest(tile, first, best, place):
 
 
 @_kernel
+def count_cells(tile, breaks, total):
+    """Counts of tile[0] in the cells [a, b), the last one closed.
+
+    ``total`` is (rows, cells). tile[1], where there is one, is how much each counts.
+    NaN is in no cell.
+    """
+    fast_loops()
+    cells = breaks.size - 1
+    weighted = tile.shape[0] > 1
+    for i in range(tile.shape[1]):
+        f, counts = tile[0, i], total[i]
+        for j in range(f.size):
+            v = f[j]
+            if not (v >= breaks[0] and v <= breaks[cells]):
+                continue
+            low, high = 0, cells
+            while high - low > 1:
+                middle = (low + high) >> 1
+                if v >= breaks[middle]:
+                    low = middle
+                else:
+                    high = middle
+            counts[low] += tile[1, i, j] if weighted else 1
+
+
+@_kernel
 def multiply(tile, total):
     """Products of every component and row; ``total`` is (components, rows)."""
     fast_loops()

@@ -11,6 +11,7 @@ What remains is a small tree on rows of three tables: x (i), y (j) and p.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class Program(NamedTuple):
     contractions: tuple[Contraction, ...]
 
 
+@functools.lru_cache(maxsize=512)
 def expand(root: Node) -> Node:
     """The tree without composites."""
     table = operations()

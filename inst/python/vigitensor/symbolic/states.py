@@ -27,6 +27,7 @@ class Shape(NamedTuple):
     columns: int
     dtype: np.dtype[Any]
     k: int
+    breaks: Array | None = None  # limits of the cells of a histogram
 
 
 def _position_type(columns: int) -> type[Any]:
@@ -214,6 +215,23 @@ class KLargest(KSmallest):
     negated = True
 
 
+class Histogram(Reduction):
+    """How many values (or how much weight) fall into each cell."""
+
+    def start(self, rows: int) -> State:
+        assert self.shape.breaks is not None
+        return (np.zeros((rows, len(self.shape.breaks) - 1)),)
+
+    def take(self, state: State, tile: Array, first: int) -> None:
+        self.kernels.count_cells(tile, self.shape.breaks, state[0])
+
+    def merge(self, state: State, other: State) -> None:
+        state[0][...] += other[0]
+
+    def finish(self, state: State) -> dict[str, Array]:
+        return {"value": state[0].astype(self.shape.dtype, copy=False)}
+
+
 REDUCTIONS: dict[str, type[Reduction]] = {
     "sum": Sum,
     "mean": Mean,
@@ -224,4 +242,5 @@ REDUCTIONS: dict[str, type[Reduction]] = {
     "max": Largest,
     "kmin": KSmallest,
     "kmax": KLargest,
+    "histogram": Histogram,
 }
