@@ -14,8 +14,11 @@
 #' @param seed Seed of the sample; the generator's state is kept.
 #' @param followed Number of people followed, to show shares instead of numbers
 #'   of people.
-#' @param min_cell In `"population"`, days on which fewer people than this, but
-#'   some, were exposed are left out.
+#' @param every In `"population"`, people exposed at any time within each period
+#'   of this many days. `NULL`: each day, or for records over more than ten
+#'   years periods of 30, over more than thirty of 365 days.
+#' @param min_cell In `"population"`, periods in which fewer people than this,
+#'   but some, were exposed are left out.
 #' @param dispensings,stays Data frames with the dispensings and stays of the
 #'   person, to mark them.
 #' @param xlab,ylab,main Labels; `NULL`: made.
@@ -33,15 +36,15 @@
 #' plot(records, "person", person = records$person_id[1], dispensings = d)
 plot.exposure_episodes <- function(x, which = "population", person = NULL,
                                    n = 20, seed = 1, followed = NULL,
-                                   min_cell = 10, dispensings = NULL,
-                                   stays = NULL, xlab = NULL, ylab = NULL,
+                                   every = NULL, min_cell = 10,
+                                   dispensings = NULL, stays = NULL, xlab = NULL, ylab = NULL,
                                    main = NULL, ...) {
   which <- check_word(which, c("population", "sample", "person"), "which")
   check_table(x, "x")
   look <- list(xlab = xlab, ylab = ylab, main = main, dots = list(...))
   drawn <- switch(
     which,
-    population = draw_population(x, followed,
+    population = draw_population(x, followed, period_length(x, every),
                                  check_integer(min_cell, "min_cell", 0), look),
     sample = draw_sample(x, check_integer(n, "n", 1), seed, look),
     person = draw_person(x, person, dispensings, stays, look)
@@ -89,25 +92,33 @@ drug_legend <- function(colours) {
 
 # ---- the population ---------------------------------------------------------
 
+period_length <- function(x, every) {
+  if (!is.null(every)) return(check_integer(every, "every", 1))
+  years <- diff(range(as.double(x$start), as.double(x$stop))) / 365.25
+  if (years <= 10) 1 else if (years <= 30) 30 else 365
+}
+
 # People exposed, as steps: day from which, number, by drug.
-population_steps <- function(x) {
+population_steps <- function(x, every = 1) {
   code <- episode_ids(x)
   drug <- as.character(x$drug)
-  start <- as.double(x$start)
-  stop <- as.double(x$stop)
+  # In whole periods since the first day.
+  first <- min(as.double(x$start))
+  start <- floor((as.double(x$start) - first) / every)
+  stop <- ceiling((as.double(x$stop) - first) / every)
   steps <- lapply(sort(unique(drug), method = "radix"), function(one) {
     mine <- which(drug == one)
     now <- union_intervals(code[mine], start[mine], stop[mine])
     day <- sort(unique(c(now$start, now$stop)))
     change <- tabulate(match(now$start, day), length(day)) -
       tabulate(match(now$stop, day), length(day))
-    data.frame(drug = one, day = day, people = cumsum(change))
+    data.frame(drug = one, day = first + day * every, people = cumsum(change))
   })
   do.call(rbind, steps)
 }
 
-draw_population <- function(x, followed, min_cell, look) {
-  steps <- population_steps(x)
+draw_population <- function(x, followed, every, min_cell, look) {
+  steps <- population_steps(x, every)
   small <- steps$people > 0 & steps$people < min_cell
   if (!is.null(followed)) {
     followed <- check_integer(followed, "followed", 1)
@@ -121,9 +132,11 @@ draw_population <- function(x, followed, min_cell, look) {
     steps$day <- structure(steps$day, class = "Date")
   }
   colours <- drug_colours(unique(steps$drug))
+  label <- if (is.null(followed)) "People exposed" else
+    "Share of people exposed"
+  if (every > 1) label <- sprintf("%s within %d days", label, every)
   empty_plot(range(steps$day), c(0, max(steps$value, 0, na.rm = TRUE)), look,
-             day_label(x), if (is.null(followed)) "People exposed" else
-               "Share of people exposed")
+             day_label(x), label)
   for (drug in names(colours)) {
     one <- steps[steps$drug == drug, ]
     graphics::lines(one$day, one$value, type = "s", col = colours[[drug]],
@@ -155,8 +168,11 @@ draw_sample <- function(x, n, seed, look) {
   # Drugs of a person lie beside each other.
   shift <- (k - (length(colours) + 1) / 2) * 0.7 / length(colours)
   half <- 0.3 / length(colours)
-  graphics::rect(as.double(drawn$start), drawn$line + shift - half,
-                 as.double(drawn$stop), drawn$line + shift + half,
+  start <- as.double(drawn$start)
+  # A short record in a long life is seen, too.
+  stop <- pmax(as.double(drawn$stop), start + 0.004 * diff(range(start)))
+  graphics::rect(start, drawn$line + shift - half, stop,
+                 drawn$line + shift + half,
                  col = colours[k], border = NA)
   drug_legend(colours)
   drawn

@@ -32,6 +32,11 @@ test_that("the population: people exposed on each day", {
   expect_identical(steps$people, c(NA, 0L))
   steps <- quietly_drawn(plot(many, followed = 200))
   expect_identical(steps$value, c(95 / 200, 0))
+  # By periods: anybody exposed within one counts once.
+  steps <- quietly_drawn(plot(some_records(), min_cell = 0, every = 10))
+  a <- steps[steps$drug == "a", ]
+  expect_identical(a$day, c(0, 10, 20, 30))
+  expect_identical(a$people, c(2L, 1L, 1L, 0L))
 })
 
 test_that("a sample has a seed of its own, and one person his records", {
