@@ -186,6 +186,37 @@ expected_events <- function(fit, problem, people, se.fit, of_fit) {
   }
   if (!of_fit) check_same_kind(problem, people$kind)
   base <- fit_baseline(problem)
+  sums <- if (problem$engine == "reference") {
+    hazard_sums(fit, base, people)
+  } else {
+    engine_hazard_sums(problem, base, people, se.fit)
+  }
+  list(fit = if (of_fit) known else sums$hazard,
+       se.fit = if (se.fit) {
+         sqrt(sums$noise + row_forms(sums$slope, unname(fit$var)))
+       })
+}
+
+# Over the event times of each row the cumulative hazard, its derivatives by the
+# coefficients (a row each), and what the baseline hazard adds to its variance.
+engine_hazard_sums <- function(problem, base, people, errors) {
+  n <- length(people$start)
+  rows <- c(people[c("start", "stop", "stratum", "subject", "offset", "x",
+                     "n_subjects")], list(event = integer(n),
+                                          weight = rep(1, n)))
+  coefficients <- unname(problem$coefficients)
+  coefficients[is.na(coefficients)] <- 0
+  found <- do.call(engine_call, c(
+    "wce_expected", engine_rows(rows, people$terms),
+    list(design = problem$tables, coefficients = coefficients,
+         baseline = base[c("time", "stratum", "hazard", "variance", "mean",
+                           "shift")], errors = errors)
+  ), quote = TRUE)
+  if (errors) found$slope <- matrix(found$slope, n)
+  found
+}
+
+hazard_sums <- function(fit, base, people) {
   n <- length(people$start)
   first <- last <- integer(n)
   for (s in unique(people$stratum)) {
@@ -197,7 +228,8 @@ expected_events <- function(fit, problem, people, se.fit, of_fit) {
     first[mine] <- first[mine] + shift
     last[mine] <- last[mine] + shift
   }
-  expected <- variance <- numeric(n)
+  hazard <- noise <- numeric(n)
+  slope <- matrix(0, n, length(fit$coefficients))
   some_time <- which(last > first)
   count <- last - first
   for (rows in in_portions(some_time, count[some_time], 2e5)) {
@@ -207,13 +239,9 @@ expected_events <- function(fit, problem, people, se.fit, of_fit) {
                                  base$time[at])
     steps <- curve_steps(fit, base, at, people$x[row, , drop = FALSE],
                          features, people$offset[row])
-    expected[rows] <- rowsum(steps$hazard, row)
-    if (se.fit) {
-      slope <- rowsum(steps$slope, row)
-      variance[rows] <- rowsum(steps$variance, row) +
-        row_forms(slope, unname(fit$var))
-    }
+    hazard[rows] <- rowsum(steps$hazard, row)
+    noise[rows] <- rowsum(steps$variance, row)
+    slope[rows, ] <- rowsum(steps$slope, row)
   }
-  list(fit = if (of_fit) known else expected,
-       se.fit = if (se.fit) sqrt(variance))
+  list(hazard = hazard, noise = noise, slope = slope)
 }

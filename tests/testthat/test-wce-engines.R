@@ -1,7 +1,8 @@
-# The engines agree: 200 random designs (1,000 in the full run) that cross ties, delayed entry, rows
-# per person, factors, strata, offsets, two drugs, constraints, orders, bases,
-# weights, robust variances, clusters, unit rows and records. Both stop at their
-# optimum, so coefficients agree to 1e-8 and log-likelihoods to 1e-10 relative.
+# The engines agree: 200 random designs (1,000 in the full run) that cross ties,
+# delayed entry, rows per person, factors, strata, offsets, two drugs,
+# constraints, orders, bases, weights, robust variances, clusters, unit rows and
+# records. Both stop at their optimum, so coefficients agree to 1e-8 and
+# log-likelihoods to 1e-10 relative.
 
 random_call <- function(seed) {
   withr::with_seed(seed, {
@@ -60,9 +61,9 @@ test_that("reference and cpu agree on random designs", {
       next
     }
     # Where the likelihood rises for ever there is no optimum to agree on:
-    # coxph stops somewhere along the way, cpu must say so, and be as high.
+    # each stops where a step gains next to nothing, and cpu must say so.
     if (any(cpu$infinite) || !cpu$converged) {
-      expect_gt(cpu$loglik[2], reference$loglik[2] * (1 + 1e-9))
+      expect_gt(cpu$loglik[2], reference$loglik[2] * (1 + 1e-8))
       next
     }
     expect_equal(cpu$loglik, reference$loglik, tolerance = 1e-10, info = seed)

@@ -228,3 +228,30 @@ test_that("bad newdata and newrecords are refused", {
   e <- fails("new_level", replace(who, "sex", "secret"), plan)
   expect_no_match(conditionMessage(e), "secret")
 })
+
+test_that("the engine's expected events are those of R, for any row", {
+  skip_if_no_engine()
+  for (clock in c("unit", "continuous")) {
+    study <- random_study(93, n = 60L, drugs = 2L)
+    people <- study$people
+    fit <- wce(Surv(entry, exit, event) ~ sex + age + strata(region) +
+                 offset(dose_group / 5) + exposure("a", lag_in = 1) +
+                 exposure("b", cutoff = 12, nknots = 0),
+               people, id = person_id, records = study$records, cutoff = 20,
+               nknots = 1, clock = clock, engine = "cpu")
+    other <- random_study(94, n = 30L, drugs = 2L)
+    # Before, among and after the event times.
+    other$people$exit[1:5] <- other$people$exit[1:5] + 200
+    problem <- fit_problem(fit, people, study$records, environment())
+    base <- fit_baseline(problem)
+    for (doses in list(other$records, other$records[0, ])) {
+      new <- new_people(fit, other$people, doses, environment())
+      ours <- engine_hazard_sums(problem, base, new, TRUE)
+      theirs <- hazard_sums(fit, base, new)
+      for (name in names(theirs)) {
+        expect_equal(ours[[name]], theirs[[name]], tolerance = 1e-10,
+                     info = paste(clock, name))
+      }
+    }
+  }
+})

@@ -57,13 +57,16 @@ from .api_store import (  # noqa: F401
     store_write,
 )
 from .api_symbolic import (  # noqa: F401
+    symbolic_clusters,
     symbolic_derivative,
     symbolic_formula,
     symbolic_gradient,
     symbolic_matrix,
+    symbolic_quick,
     symbolic_reduce,
 )
 from .api_wce import wce_scores  # noqa: F401
+from .api_wce_expected import wce_expected  # noqa: F401
 from .api_wce_results import wce_baseline, wce_time_information  # noqa: F401
 from .backends import wce_fitter
 from .survival.newton import Fit

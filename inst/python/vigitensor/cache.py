@@ -38,6 +38,7 @@ KERNELS_OF = {
     "fit_wce_many": (*_WCE, "survival.kernels_many", "survival.kernels_score"),
     "wce_scores": (*_WCE, "survival.kernels_score"),
     "wce_baseline": _WCE,
+    "wce_expected": (*_WCE, "survival.kernels_score"),
     "wce_time_information": _WCE,
     "fit_cox": _COX,
     "fit_cox_many": (*_COX_RESULTS, "survival.kernels_cox_many"),
