@@ -41,6 +41,7 @@ from .api_sources import (  # noqa: F401
     source_csv_reader,
     source_parquet_columns,
     source_query,
+    source_write_parquet,
 )
 from .api_store import (  # noqa: F401
     design_begin,

@@ -8,6 +8,7 @@ from typing import Any
 from . import device
 from .sources import files as _files
 from .sources import query as _query
+from .sources import write as _write
 
 
 def source_query(sql: str, memory_mb: float | None = None) -> dict[str, Any]:
@@ -44,6 +45,13 @@ def source_csv_reader(
         _several(missing),
         _several(names),
     )
+
+
+def source_write_parquet(
+    csv: str, path: str, names: Sequence[str] | str, types: Sequence[str] | str
+) -> None:
+    """Write a CSV file as Parquet; see ``sources.write.csv_to_parquet``."""
+    _write.csv_to_parquet(csv, path, _several(names), _several(types))
 
 
 def _several(texts: Sequence[str] | str) -> list[str]:
