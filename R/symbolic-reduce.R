@@ -225,13 +225,16 @@ choose_evaluator <- function(evaluator = NULL) {
 run_reduction <- function(problem) {
   if (problem$evaluator == "reference") return(reference_reduction(problem))
   formula <- symbolic_formula_of(problem$root, problem$weight)
+  # Few arguments: each costs as much as a small reduction.
+  index <- vapply(formula$leaves, `[[`, "", "index")
   engine_call(
-    "symbolic_reduce", expression = formula$expression,
-    data = lapply(formula$leaves, `[[`, "data"),
-    index = lapply(formula$leaves, `[[`, "index"),
-    reduction = problem$rule$name, axis = problem$axis, k = problem$k,
-    weight = formula$weight, precision = engine_precision(), base = 1L,
-    size = c(problem$n, problem$m)
+    "symbolic_quick",
+    words = paste(
+      formula$expression, formula$weight %||% "", paste(index, collapse = ""),
+      problem$rule$name, problem$axis, engine_precision(), sep = "\n"
+    ),
+    numbers = c(problem$k, 1L, problem$n, problem$m),
+    data = lapply(formula$leaves, `[[`, "data")
   )
 }
 

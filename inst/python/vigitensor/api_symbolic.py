@@ -140,13 +140,15 @@ def symbolic_reduce(
 
 
 def symbolic_quick(
-    words: Sequence[str], numbers: Any, data: Sequence[Any]
+    words: str | Sequence[str], numbers: Any, data: Sequence[Any]
 ) -> dict[str, Array]:
     """``symbolic_reduce`` in few arguments, for small calls.
 
     ``words`` are the formula, the weights or "", the indices in one word ("ijp"),
-    reduction, axis and precision; ``numbers`` are k, base, n and m.
+    reduction, axis and precision, in lines or in a list; ``numbers`` are k, base, n
+    and m.
     """
+    words = words.split("\n") if isinstance(words, str) else words
     expression, weight, index, reduction, axis, precision = words
     k, base, n, m = (int(v) for v in numbers)
     return symbolic_reduce(
