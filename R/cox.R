@@ -103,6 +103,9 @@ cox <- function(formula, data, weights, subset, na.action, init, control,
     singular_ok = check_flag(given$singular.ok %||% TRUE, "singular.ok")
   )
   engine <- settings$engine <- choose_engine(engine)
+  if (!missing(data) && is_claims_store(data)) {
+    return(cox_of_store(formula, data, call, rlang::enquo(weights), settings))
+  }
   parts <- read_cox_formula(formula)
   if (!is.null(parts$cluster)) {
     if (is.null(call$cluster)) call$cluster <- parts$cluster else {

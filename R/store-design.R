@@ -15,11 +15,14 @@ store_design <- function(parts, store, defaults, weights = rlang::quo(NULL),
   settings <- lapply(parts$exposures, exposure_arguments, defaults, parts$env)
   settings <- lapply(settings, check_exposure_settings, "unit")
   settings <- lapply(settings, store_drug, store, parts$env)
-  seen <- list(names = names(store$people), id = store$id)
+  seen <- names(store$people)
+  if (rlang::quo_is_missing(weights)) weights <- rlang::quo(NULL)
+  in_weights <- all.vars(rlang::quo_get_expr(weights))
   needed <- covariate_names(
-    parts, stats::setNames(vector("list", length(seen$names)), seen$names),
-    store$id, surv, settings, all.vars(rlang::quo_get_expr(weights))
+    parts, stats::setNames(vector("list", length(seen)), seen), store$id, surv,
+    settings, in_weights
   )
+  needed$all <- union(needed$all, in_weights)
   check_store_columns(store, needed, parts$env, length(settings) > 0L)
   model <- list(parts = parts, surv = surv, settings = settings,
                 weights = weights, covariates = needed$covariates,

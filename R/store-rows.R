@@ -244,7 +244,7 @@ block_term <- function(s, records, follow_up) {
                        records$stop + s$lag_in, follow_up$entry,
                        follow_up$exit, max(s$n_lags), sorted)
   inside <- scan$place == 0L & records$dose != 0
-  keep <- if (all(inside)) TRUE else which(inside)
+  keep <- which(inside)
   span <- follow_up$exit - begin
   list(
     records = list(subject = records$subject[keep],

@@ -13,6 +13,7 @@ wce_again <- function(fit, data = NULL, records = NULL, env = globalenv()) {
   }
   data <- data %||% given("data")
   records <- records %||% given("records")
+  if (is_claims_store(data)) abort_store_rows("This needs")
   check_table(data, "data")
   settings <- fit$settings
   design <- wce_design(split_formula(formula), data, settings$id, records,

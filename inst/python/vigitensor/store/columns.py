@@ -175,8 +175,11 @@ class ColumnStore:
             "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         )
         array = np.asarray(array, order=order)  # type: ignore[call-overload]
+        header = np.lib.format.header_data_from_array_1_0(array)
+        # Not np.save(): it goes on in silence where the disk is full.
         with open(file, "xb") as handle:
-            np.save(handle, array, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(handle, header)
+            handle.write(_as_bytes(array))
             self._settle(handle)
         return {
             "type": array.dtype.str,
@@ -233,8 +236,13 @@ class ColumnStore:
 
 
 def _crc32(array: Any) -> int:
+    return zlib.crc32(_as_bytes(array))
+
+
+def _as_bytes(array: Any) -> Any:
+    """The numbers of an array, in the order in which they lie in memory."""
     flat: Any = np.ascontiguousarray(array.reshape(-1, order="A"))
-    return zlib.crc32(memoryview(flat).cast("B")) if flat.size else 0
+    return memoryview(flat).cast("B") if flat.size else b""
 
 
 def write_whole(file: Path, content: bytes, durable: bool = False) -> None:

@@ -58,7 +58,7 @@ class Path:
     ) -> Fit:
         """Fit the next design, from ``begin`` if that is known to be near."""
         if len(problem.slices) == 1:  # no time to be saved
-            return self.fit_whole(problem, self.control)
+            return self.fit_whole(problem, self.control, begin=begin)
         free = problem.inequalities.size == 0
         sample = None
         if begin is None:

@@ -1,0 +1,105 @@
+# cox() of a store: the fit without anything of single rows.
+
+# call: as cox() matched it; weights: a quosure; settings: of cox().
+cox_of_store <- function(formula, store, call, weights, settings) {
+  check_cox_store(formula, call, settings)
+  right <- take_out_cluster(bare_specials(rlang::f_rhs(formula)))
+  parts <- list(surv = rlang::f_lhs(formula), exposures = list(),
+                covariates = right$rest %||% 1, cluster = right$cluster,
+                env = env_with_specials(rlang::f_env(formula)))
+  design <- store_design(parts, store, list(), weights, "unit",
+                         settings$robust)
+  check_cox_events(design)
+  result <- store_fit(design, list(list()), settings$ties, settings$engine,
+                      engine_control(settings$control))
+  fit <- result$fits[[1L]]
+  check_singular(fit, settings$singular_ok)
+  components <- cox_store_components(fit, design, formula, settings)
+  components$call <- stored_call(call, parts)
+  class(components) <- c(if (!length(fit$coefficients)) "coxph.null", "coxph")
+  found <- new_cox(components, settings$engine, NULL, list(light = TRUE))
+  class(found) <- c("cox_store", class(found))
+  found
+}
+
+check_cox_store <- function(formula, call, settings) {
+  parts <- read_cox_formula(formula)
+  refused <- intersect(c("subset", "na.action", "init", "id", "cluster", "x",
+                         "model", "tt", "istate", "statedata", "nocenter"),
+                       names(call))
+  words <- c(if (length(refused)) sprintf("`%s`", refused[1L]), parts$foreign,
+             if (settings$ties == "exact") "`ties = \"exact\"`",
+             if (calls_function(rlang::f_rhs(formula), "ridge")) "`ridge()`")
+  if (length(words)) {
+    abort_store_rows(sprintf("%s %s", words[1L],
+                             if (length(words) > 1L) "and more need" else
+                               "needs"))
+  }
+}
+
+check_cox_events <- function(design) {
+  p <- ncol(design$rows$x)
+  if (p < design$counts$events) return(invisible())
+  abort_input("There are too few events for so many coefficients.",
+              x = sprintf("%d events for %d coefficients.",
+                          as.integer(design$counts$events), p),
+              code = "too_many_coefficients")
+}
+
+cox_store_components <- function(fit, design, formula, settings) {
+  labels <- colnames(design$rows$x)
+  names(fit$coefficients) <- names(fit$infinite) <- labels
+  terms <- stats::terms(bare_formula(formula), specials = cox_specials)
+  estimated <- length(labels) > 0L
+  list(
+    coefficients = if (estimated) fit$coefficients,
+    var = if (estimated) fit$var,
+    loglik = if (estimated) fit$loglik else fit$loglik[2L],
+    iter = fit$iterations, means = design$meta$means, method = settings$ties,
+    n = design$counts$joined_rows, nevent = as.double(design$counts$events),
+    terms = terms, assign = design$meta$assign,
+    wald.test = if (estimated) {
+      wald_test(fit$coefficients, fit$var, NULL, settings$control$toler.chol)
+    },
+    timefix = settings$control$timefix, formula = bare_formula(formula),
+    xlevels = design$meta$xlevels, contrasts = design$meta$contrasts,
+    converged = fit$converged, infinite = fit$infinite, gradient = fit$score
+  )
+}
+
+bare_formula <- function(formula) {
+  rlang::f_rhs(formula) <- bare_specials(rlang::f_rhs(formula))
+  formula
+}
+
+# What needs the rows says so. The generics are survival's and stats'.
+
+#' @rdname cox-methods
+#' @export
+residuals.cox_store <- function(object, ...) {
+  abort_store_rows("Residuals need")
+}
+
+#' @rdname cox-methods
+#' @export
+predict.cox_store <- function(object, ...) {
+  abort_store_rows("Predictions need")
+}
+
+#' @rdname cox-methods
+#' @export
+fitted.cox_store <- function(object, ...) {
+  abort_store_rows("Fitted values need")
+}
+
+#' @rdname cox-methods
+#' @export
+survfit.cox_store <- function(formula, ...) { # nolint: object_name_linter.
+  abort_store_rows("Survival curves need")
+}
+
+#' @rdname cox-methods
+#' @export
+concordance.cox_store <- function(object, ...) { # nolint: object_name_linter.
+  abort_store_rows("The concordance needs")
+}
