@@ -5,7 +5,14 @@ import os
 import numpy as np
 import pytest
 from symbolic_cases import M, N, all_cases, shifted
-from vigitensor.symbolic import codegen, dense, evaluate, kernels_scalar, tables
+from vigitensor.symbolic import (
+    codegen,
+    dense,
+    evaluate,
+    kernels_scalar,
+    memory,
+    tables,
+)
 from vigitensor.symbolic.evaluate import reduce, tasks_of
 from vigitensor.symbolic.gradient import vjp
 from vigitensor.symbolic.lower import expand, lower
@@ -302,7 +309,7 @@ def test_a_long_formula_goes_to_the_dense_evaluator():
     assert (found[:, 0] == expected.argmin(1)).all()
 
 
-@pytest.mark.parametrize("d", [50, 53])
+@pytest.mark.parametrize("d", [50, 53] if FULL else [53])
 @pytest.mark.parametrize(
     ("make", "numpy"),
     [
@@ -353,7 +360,7 @@ def test_a_new_value_or_slot_compiles_nothing(monkeypatch):
 
 
 def test_sums_of_many_small_numbers_in_single_precision():
-    m = 3_000_000
+    m = 10_000_000
     y = np.full((m, 1), 0.1, np.float32)
     p = Problem([np.ones((1, 1), np.float32), y], (), 1, m, np.dtype(np.float32))
     found = reduce(variable("i", 0, 1) * variable("j", 1, 1), p, "sum")["value"]
@@ -367,4 +374,44 @@ def test_data_are_read_as_they_come():
     p = Problem([x, x], (), 30, 30, np.dtype(np.float64))
     made = Tables(apply("dot", variable("i", 0, 3), variable("j", 1, 3)), p)
     assert np.shares_memory(made.x, x)  # a matrix from R is not copied
+    c = np.ascontiguousarray(x)
+    made = Tables(apply("dot", variable("i", 0, 3), variable("j", 1, 3)),
+                  p._replace(data=[c, c]))  # fmt: skip
+    np.testing.assert_array_equal(made.x, x.T)
     assert evaluate.TILE_ROWS <= 128
+
+
+def test_memory_is_estimated_before_a_run(monkeypatch):
+    """Tables, states and tiles, within a factor of what NumPy's peak grows by."""
+    import tracemalloc
+
+    n, d = 200_000, 12
+    problem = points(n, 10, d, 1, "float64")
+    x, y = variable("i", 0, d), variable("j", 1, d)
+    formula = apply("sum", apply("exp", x) * y)
+    seen = []
+    monkeypatch.setattr(memory, "check", lambda a, b: seen.append(a + b))
+    tracemalloc.start()
+    reduce(formula, problem, "sum")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.7 * peak < seen[0] < 3 * peak
+
+
+def test_what_does_not_fit_is_refused_with_the_number():
+    from vigitensor import api_symbolic as api
+    from vigitensor.errors import EngineError
+
+    data = [np.zeros((100_000, 3)), np.zeros((10, 3))]
+    given = (["exp", ["neg", ["sqdist", ["var", 0], ["var", 1]]]], data, ["i", "j"])
+    for limit, fits in ((1, False), (100, True)):
+        if fits:
+            api.symbolic_reduce(*given, memory_mb=limit)
+            continue
+        with pytest.raises(EngineError, match="needs about [0-9]+ MB") as caught:
+            api.symbolic_reduce(*given, memory_mb=limit)
+        assert caught.value.code == "too_large"
+    monkey = np.lib.stride_tricks.as_strided
+    huge = monkey(np.zeros(3), (1 << 40, 3), (0, 8))  # no memory, but its result
+    with pytest.raises(EngineError, match="needs about [0-9]+ MB"):
+        api.symbolic_reduce(given[0], [huge, data[1]], ["i", "j"])

@@ -28,7 +28,7 @@ def distances(p):
     return ((x[:, None] - y) ** 2).sum(-1)
 
 
-# Rows and columns that do not fill their blocks, one row, tasks cut by columns.
+# Rows and columns that do not fill their blocks, tasks cut by columns.
 @pytest.mark.parametrize(
     ("n", "m", "d", "dtype"),
     [
@@ -36,7 +36,7 @@ def distances(p):
         (131, 517, 40, "float64"),
         (131, 517, 3, "float32"),
         (67, 1031, 40, "float32"),
-        (1, 9000, 2, "float64"),
+        (9, 9000, 2, "float64"),
     ],
 )
 def test_the_k_smallest_distances(n, m, d, dtype):
@@ -113,13 +113,14 @@ def test_near_ties_far_from_the_origin_are_told_apart():
 def test_equal_distances_take_the_first_columns():
     y = np.zeros((5000, 2))
     y[[7, 4001]] = 1.0
-    p = Problem([np.ones((3, 2)), y], (), 3, 5000, np.dtype(np.float64))
+    p = Problem([np.ones((9, 2)), y], (), 9, 5000, np.dtype(np.float64))
     found = reduce(apply("sqdist", *leaves(2)), p, "kmin", k=4)
-    assert found["index"].tolist() == [[7, 4001, 0, 1]] * 3
-    assert reduce(apply("sqdist", *leaves(2)), p, "min")["index"].tolist() == [[7]] * 3
+    assert found["index"].tolist() == [[7, 4001, 0, 1]] * 9
+    assert reduce(apply("sqdist", *leaves(2)), p, "min")["index"].tolist() == [[7]] * 9
 
 
 def test_columns_are_cut_where_there_are_few_rows(monkeypatch):
+    monkeypatch.setattr(nearest, "FEW", 0)
     monkeypatch.setattr(nearest, "WORK", 1 << 14)
     p = drawn(5, 4000, 3)
     assert len(nearest.tasks_of(5, 250, 16, 3)) > 4

@@ -52,6 +52,7 @@ def symbolic_reduce(
     batch: int | None = None,
     omit_nan: bool = False,
     breaks: Any = None,
+    memory_mb: float | None = None,
 ) -> dict[str, Array]:
     """Reduce a formula F(x_i, y_j, p) over j (or i).
 
@@ -95,6 +96,9 @@ def symbolic_reduce(
         Leave out values that are NaN, as pairs that a mask leaves out.
     breaks : array, optional
         Limits of the cells [a, b) of a "histogram"; the last one holds its end.
+    memory_mb : float, optional
+        What the run may take besides its data; by default what is free. A run that
+        is estimated to need more is refused (``too_large``) with the number.
 
     Returns
     -------
@@ -112,13 +116,14 @@ def symbolic_reduce(
         ``bad_dimension``, ``bad_place``, ``bad_index``, ``bad_shape``,
         ``bad_type``, ``bad_size``, ``bad_reduction``, ``bad_axis``, ``bad_k``,
         ``bad_precision``, ``bad_structure``, ``bad_batch``, ``bad_breaks``,
-        ``empty``.
+        ``too_large``, ``empty``.
 
     Notes
     -----
     Memory is linear in n + m; time in n m. A NaN makes sums, smallest and largest
     values NaN; the k smallest values pass over it.
     """
+    from .symbolic import memory
     from .symbolic.evaluate import reduce
 
     case, s = _case(
@@ -126,13 +131,14 @@ def symbolic_reduce(
         structure, batch, base, omit_nan, breaks,
     )  # fmt: skip
     moments = s.moments()
-    if moments is not None:
-        found = {"value": moments.value(case.kind)}
-    else:
-        found = reduce(
-            s.formula, case.problem, case.kind, axis, weight=case.weight, k=case.k,
-            ranges=s.ranges, breaks=case.breaks,
-        )  # fmt: skip
+    with memory.limited(memory_mb):
+        if moments is not None:
+            found = {"value": moments.value(case.kind)}
+        else:
+            found = reduce(
+                s.formula, case.problem, case.kind, axis, weight=case.weight,
+                k=case.k, ranges=s.ranges, breaks=case.breaks,
+            )  # fmt: skip
     if reduction in ("any", "all"):
         found["value"] = np.clip(found["value"], 0, 1)
     found = s.unmasked(found)
@@ -190,6 +196,7 @@ def symbolic_gradient(
     batch: int | None = None,
     base: int = 0,
     omit_nan: bool = False,
+    memory_mb: float | None = None,
 ) -> list[Array]:
     """Gradients of sum(cotangent * value) of a reduction in the slots ``wrt``.
 
@@ -197,6 +204,7 @@ def symbolic_gradient(
     (n, d) of its data, or that of the parameter. Other arguments and errors as in
     ``symbolic_reduce``; also ``bad_cotangent``, ``bad_slot``, ``no_gradient``.
     """
+    from .symbolic import memory
     from .symbolic.gradient import gradient
 
     case, s = _case(
@@ -214,13 +222,14 @@ def symbolic_gradient(
         cotangent = cotangent.reshape(-1, cotangent.shape[-1])
     leaves, g = case.leaves(wrt), case.cotangent(cotangent)
     moments = s.moments()
-    if moments is not None:
-        found = moments.gradient(case.kind, leaves, g)
-    else:
-        found = gradient(
-            s.formula, case.problem, case.kind, axis, leaves, g, weight=case.weight,
-            k=case.k, ranges=s.ranges,
-        )  # fmt: skip
+    with memory.limited(memory_mb):
+        if moments is not None:
+            found = moments.gradient(case.kind, leaves, g)
+        else:
+            found = gradient(
+                s.formula, case.problem, case.kind, axis, leaves, g,
+                weight=case.weight, k=case.k, ranges=s.ranges,
+            )  # fmt: skip
     if s.batch is not None:
         return [s.batch.back(g, int(slot)) for g, slot in zip(found, wrt)]
     return found

@@ -8,6 +8,7 @@ are cut, so that one row of many columns still uses all cores.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import cache, pool
-from . import dense, nearest
+from . import dense, memory, nearest
 from .lower import PAIR, expand, swapped
 from .ranges import Ranges
 from .states import (
@@ -82,7 +83,7 @@ def reduce(
         if found is not None:
             return reducer.finish(found)
     root = formula if weight is None else apply("concat", formula, weight)
-    fill = Tables(root, problem).filler()
+    fill = Tables(root, problem, run.states(reducer, root.dim)).filler()
     return reducer.finish(
         run.all(lambda task: _reduce_block(fill, reducer, task), reducer)
     )
@@ -94,12 +95,22 @@ class _Run:
     def __init__(
         self, problem: Problem, ranges: Ranges | None, threads: int | None
     ) -> None:
-        self.problem, self.threads = problem, threads
-        if ranges is None:
-            tasks = tasks_of(problem.n, problem.m)
-            self.tasks: list[Task] = [(rows, [columns]) for rows, columns in tasks]
-        else:
-            self.tasks = list(tasks_of_ranges(ranges))
+        self.problem, self.ranges, self.threads = problem, ranges, threads
+
+    @functools.cached_property
+    def tasks(self) -> list[Task]:
+        if self.ranges is not None:
+            return list(tasks_of_ranges(self.ranges))
+        tasks = tasks_of(self.problem.n, self.problem.m)
+        return [(rows, [columns]) for rows, columns in tasks]
+
+    def states(self, reducer: Reduction, components: int) -> float:
+        """Bytes of the states of all rows, twice, and of a thread's tiles."""
+        row = sum(a.nbytes for a in reducer.start(1))
+        pairs = min(self.problem.n, TILE_ROWS) * min(self.problem.m, TILE_COLUMNS)
+        item = self.problem.dtype.itemsize
+        tiles = memory.of_tiles(components + 1, pairs, item)
+        return 2.0 * row * self.problem.n + tiles
 
     def all(self, work: Callable[[Task], State], reducer: Reduction) -> State:
         """Run all tasks; the state of all rows."""
@@ -142,7 +153,7 @@ class _Run:
                     and rest.reach == PAIR
                 ):
                     return self._wide_sum(rest, factor, reducer)
-        tables = Tables(formula, problem)
+        tables = Tables(formula, problem, self.states(reducer, formula.dim))
         add = tables.summer()
         if add is None:
             fill = tables.filler()
@@ -161,7 +172,7 @@ class _Run:
     def _wide_sum(self, formula: Node, factor: Node, reducer: Sum) -> Array:
         """Sums of a number of (i, j) times many components of j, tile by tile."""
         problem = self.problem
-        fill = Tables(formula, problem).filler()
+        fill = Tables(formula, problem, self.states(reducer, 1)).filler()
         right = dense.values(factor, problem.data, problem.numbers)[0]
         kernels = cache.load_kernels(f"{__package__}.kernels_product")
         # The columns of the tile are the components of this product.

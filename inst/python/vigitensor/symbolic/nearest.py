@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import cache, pool
-from . import dense
+from . import dense, memory
 from .lower import product_of
 from .states import Reduction, State
 from .tables import SMALL, Problem, part_values
@@ -23,6 +23,7 @@ from .tree import Node, nodes_of, rebuilt, variable
 
 Array = npt.NDArray[Any]
 ROWS = 256  # rows of a task: their x and one panel of y stay near
+FEW = 8
 WORK = 1 << 30  # multiplications of a task
 
 
@@ -75,17 +76,24 @@ def search(
     formula: Node, problem: Problem, reducer: Reduction, threads: int | None
 ) -> State | None:
     """The state of ``reducer`` (smallest values), or None: not of this kind."""
-    if problem.n * problem.m <= SMALL or formula.dim != 1:
+    # For few rows, the columns are read once as they are rather than packed.
+    few = problem.n < FEW
+    if few or problem.n * problem.m <= SMALL or formula.dim != 1:
         return None
     found = pattern(formula, problem)
     if found is None:
         return None
+    row = sum(a.nbytes for a in reducer.start(1))
+    item = problem.dtype.itemsize
+    # Either side as it is, moved to the middle, and packed.
+    sides = 3.0 * found.left.dim * (problem.n + problem.m) * item
+    memory.check(sides, 2.0 * row * problem.n)
     exact_x = np.ascontiguousarray(part_values(found.left, problem, 0))
     exact_y = np.ascontiguousarray(part_values(found.right, problem, 1))
-    sides = _bounds(exact_x, exact_y, found.squared)
-    if sides is None:
+    bounds = _bounds(exact_x, exact_y, found.squared)
+    if bounds is None:
         return None
-    x, x0, y, y0 = sides
+    x, x0, y, y0 = bounds
     kernels = cache.load_kernels(f"{__package__}.kernels_product")
     y, y0 = kernels.packed(y), kernels.padded(y0, np.inf)
     width = y.shape[2]

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import cache
-from . import codegen, dense
+from .. import cache, pool
+from . import codegen, dense, memory
 from .lower import Contraction, Program, lower, lower_inner, table_rows
 from .tree import Node, nodes_of
 
@@ -22,6 +22,7 @@ Fill = Callable[[slice, slice], Array]
 # So few pairs are computed by NumPy before a compiler has begun. A limit set by the
 # sizes alone, so that the same call gives the same bits on any day.
 SMALL = 1 << 13
+_RUN = 1 << 16  # rows of a table made at a time
 # What is left of |x|^2 + |y|^2 below which a distance is computed anew.
 _NEAR = {"float32": 0.05, "float64": 1e-3}
 
@@ -54,7 +55,7 @@ class Scratch(threading.local):
 class Tables:
     """Data of a lowered formula, and the functions that make tiles of them."""
 
-    def __init__(self, root: Node, problem: Problem) -> None:
+    def __init__(self, root: Node, problem: Problem, states: float = 0.0) -> None:
         self.root = root
         self.problem = problem
         self.dtype = problem.dtype
@@ -64,6 +65,8 @@ class Tables:
         if self.small:
             return
         self.program: Program = _lowered(root)
+        item = self.dtype.itemsize
+        memory.check(memory.of_tables(self.program, problem.n, problem.m, item), states)
         self.x, self.y, self.p = tables_of(self.program, problem)
         self.first = [
             _Rolled(c, problem) if c.kind == "rolled" else _Product(c, problem)
@@ -153,13 +156,20 @@ def tables_of(program: Program, problem: Problem) -> tuple[Array, Array, Array]:
 def _table(parts: Sequence[Node], problem: Problem, n: int) -> Array:
     if len(parts) == 1 and parts[0].op == "var" and parts[0].static[0] != "p":
         # A matrix from R is this table already, without a copy.
-        return np.ascontiguousarray(problem.data[parts[0].static[1]].T)
+        values = problem.data[parts[0].static[1]].T
+        if values.flags.c_contiguous:
+            return values
     out = np.empty((table_rows(parts), n), problem.dtype)
-    row = 0
-    for part in parts:
-        values = dense.values(part, problem.data, problem.numbers)
-        out[row : row + part.dim] = values.reshape(-1, part.dim).T
-        row += part.dim
+
+    def fill(some: slice) -> None:
+        row = 0
+        for part in parts:
+            values = dense.values(part, problem.data, problem.numbers, some, some)
+            out[row : row + part.dim, some] = values.reshape(-1, part.dim).T
+            row += part.dim
+
+    cuts = [slice(k, min(k + _RUN, n)) for k in range(0, n, _RUN)]
+    pool.run_slices(fill, cuts, threads=1 if len(cuts) == 1 else None)
     return out
 
 
