@@ -69,7 +69,9 @@ build_package() {
   copy_project "$CACHE/source"
   rm -rf "$BUILD/package"
   mkdir -p "$BUILD/package"
-  (cd "$BUILD/package" && R CMD build "$CACHE/source")
+  # The study of a vignette is repeated on a database.
+  (cd "$BUILD/package" &&
+    bash "$ROOT/tools/postgres.sh" R CMD build "$CACHE/source")
   rm -rf "$CACHE/source"
 }
 
