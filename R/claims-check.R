@@ -46,8 +46,8 @@
 #' }
 #'
 #' @param dispensings,people,coverage,stays,diagnoses,deaths Data frames, or
-#'   results of [source_table()]; see [claims_schema()]. Those that are not given
-#'   are not checked.
+#'   results of [source_table()]; see [claims_schema()]. Those that are not
+#'   given are not checked.
 #' @param id Name of the column that identifies a person, bare or a string.
 #' @param drugs,codes Known codes of drugs and of diagnoses; a code stands for
 #'   all below it. `NULL`: not checked.

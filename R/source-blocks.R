@@ -118,7 +118,7 @@ block_cuts <- function(table, id, blocks) {
   src <- table$source
   filters <- c(filter_sql(table)$sql, sprintf("%s IS NOT NULL", one$key))
   people <- sprintf("SELECT %s AS id, count(*) AS n FROM %s t%s GROUP BY 1",
-                    one$order, source_from(src, table$table),
+                    one$order, handle_from(table),
                     where_sql(filters))
   # sum() of whole numbers is a decimal number in PostgreSQL: kept whole.
   counted <- sprintf(paste(

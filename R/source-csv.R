@@ -42,7 +42,7 @@ csv_words_of <- function(handle, quoted) {
   rows <- source_query(src, sprintf(
     "SELECT \"file of the row\" AS f, %s FROM %s GROUP BY 1 ORDER BY 1",
     paste(sprintf("%s AS a%d", parts, seq_along(parts)), collapse = ", "),
-    source_from(src, handle$table)
+    handle_from(handle)
   ))
   file <- match(rows$f, src$tables[[handle$table]])
   lapply(seq_along(quoted), function(k) {

@@ -110,9 +110,11 @@ parquet_columns <- function(src, table) {
 }
 
 csv_columns <- function(src, table) {
-  found <- csv_layout(src, table)$columns
+  layout <- csv_layout(src, table)
+  found <- layout$columns
   found$type <- "TEXT IN A FILE"
-  agreed_columns(found, src$tables[[table]])
+  structure(agreed_columns(found, src$tables[[table]]),
+            from = csv_from(src, table, layout))
 }
 
 # Integers may be wider in some files; nothing else may differ. The types of
@@ -156,7 +158,7 @@ agreed_columns <- function(found, files) {
 narrow_integers <- c("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT",
                      "USMALLINT", "UINTEGER")
 
-# Separators, quotes and columns of the files of a table.
+# Separators and columns of the files of a table.
 csv_layout <- function(src, table) {
   files <- src$tables[[table]]
   check_files_are_there(files)
@@ -164,8 +166,7 @@ csv_layout <- function(src, table) {
   found <- engine_call("source_csv_columns", files, src$sep, src$encoding)
   list(columns = data.frame(file = as_vector(found$file, integer()) + 1L,
                             column = as_vector(found$name, character())),
-       separator = as_vector(found$separator, character()),
-       quote = as_vector(found$quote, character()))
+       separator = as_vector(found$separator, character()))
 }
 
 # Python's lists come as vectors, or as lists when they are empty.
@@ -181,18 +182,16 @@ parquet_from <- function(src, table) {
 }
 
 # Files that are laid out alike are read together.
-csv_from <- function(src, table) {
-  layout <- csv_layout(src, table)
+csv_from <- function(src, table, layout = csv_layout(src, table)) {
   files <- src$tables[[table]]
   names <- split(layout$columns$column, layout$columns$file)
   alike <- vapply(seq_along(files), function(k) {
-    paste(c(layout$separator[k], layout$quote[k], names[[k]]), collapse = "\r")
+    paste(c(layout$separator[k], names[[k]]), collapse = "\r")
   }, "")
   readers <- vapply(unique(alike), function(one) {
     which <- which(alike == one)
     engine_call("source_csv_reader", files[which], layout$separator[which[1L]],
-                layout$quote[which[1L]], src$encoding, src$na,
-                names[[which[1L]]])
+                src$encoding, src$na, names[[which[1L]]])
   }, "")
   if (length(readers) == 1L) return(unname(readers))
   sprintf("(%s)", paste("SELECT * FROM", readers,

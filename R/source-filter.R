@@ -39,7 +39,7 @@ code_condition <- function(handle, column, codes) {
   src <- handle$source
   there <- source_query(src, sprintf(
     "SELECT DISTINCT %s AS v FROM %s t WHERE %s IS NOT NULL", column$sql,
-    source_from(src, handle$table), column$key
+    handle_from(handle), column$key
   ))
   there <- as_kind(if (length(there)) there[[1L]] else logical(), column$kind,
                    "UTC")

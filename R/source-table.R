@@ -77,6 +77,8 @@ source_table.claims_source <- function(src, table, columns = NULL,
   found <- source_columns(src, table)
   columns <- check_columns(columns, found$column, table)
   names <- names(columns)
+  cache <- new.env(parent = emptyenv())
+  cache$from <- attr(found, "from")
   structure(
     list(source = src, table = table, columns = columns,
          types = stats::setNames(found$type, found$column),
@@ -85,9 +87,17 @@ source_table.claims_source <- function(src, table, columns = NULL,
                         values = check_filter(values, names, "values"),
                         between = check_filter(between, names, "between")),
          dates = check_dates(dates, names), as = check_types(types, names, src),
-         cache = new.env(parent = emptyenv())),
+         cache = cache),
     class = "source_table"
   )
+}
+
+# What follows FROM; for CSV files it takes a look at each of them.
+handle_from <- function(handle) {
+  if (is.null(handle$cache$from)) {
+    handle$cache$from <- source_from(handle$source, handle$table)
+  }
+  handle$cache$from
 }
 
 is_source_table <- function(x) inherits(x, "source_table")
@@ -200,7 +210,7 @@ read_source_table <- function(handle, names = NULL, more = NULL) {
       "SELECT %s FROM %s t%s",
       paste(sprintf("%s AS c%d", plan$sql, seq_len(nrow(plan))),
             collapse = ", "),
-      source_from(src, handle$table), where_sql(c(filters$sql, more))
+      handle_from(handle), where_sql(c(filters$sql, more))
     ))
   } else list()
   # Some drivers forget the columns of an empty answer.
@@ -240,7 +250,7 @@ count_source_rows <- function(handle) {
     } else {
       src <- handle$source
       n <- source_query(src, sprintf(
-        "SELECT count(*) AS n FROM %s t%s", source_from(src, handle$table),
+        "SELECT count(*) AS n FROM %s t%s", handle_from(handle),
         where_sql(filters$sql)
       ))[[1L]]
       plain_double(n)

@@ -78,7 +78,7 @@ whole_table <- function(handle, parts) {
   parts <- sprintf("%s AS a%d", parts, seq_along(parts))
   as.vector(unlist(source_query(src, sprintf(
     "SELECT %s FROM %s t", paste(parts, collapse = ", "),
-    source_from(src, handle$table)
+    handle_from(handle)
   ))))
 }
 

@@ -40,9 +40,9 @@
 #' those with a zone in `time_zone`. CSV files have no types: a column is
 #' integer if all its values are written as integers without leading zeros (in
 #' columns that [claims_schema()] calls codes they are strings all the same),
-#' then number, `TRUE`/`FALSE`, date (2024-01-31), time, or string. SQLite has no
-#' dates: strings in columns that [claims_schema()] calls dates become dates if
-#' they are written 2024-01-31; for others see `dates` of [source_table()].
+#' then number, `TRUE`/`FALSE`, date (2024-01-31), time, or string. SQLite has
+#' no dates: strings in columns that [claims_schema()] calls dates become dates
+#' if they are written 2024-01-31; for others see `dates` of [source_table()].
 #'
 #' @param path Files or folders; see Files of a table.
 #' @param time_zone Time zone in which moments are read, as in

@@ -31,7 +31,6 @@ def source_csv_columns(
 def source_csv_reader(
     files: Sequence[str] | str,
     separator: str,
-    quote: str,
     encoding: str,
     missing: Sequence[str] | str,
     names: Sequence[str] | str,
@@ -40,7 +39,6 @@ def source_csv_reader(
     return _files.csv_reader(
         _several(files),
         separator,
-        quote,
         encoding,
         _several(missing),
         _several(names),
