@@ -66,6 +66,11 @@ from .api_symbolic import (  # noqa: F401
     symbolic_quick,
     symbolic_reduce,
 )
+from .api_symbolic_solve import (  # noqa: F401
+    symbolic_eigs,
+    symbolic_solve,
+    symbolic_solve_gradient,
+)
 from .api_wce import wce_scores  # noqa: F401
 from .api_wce_expected import wce_expected  # noqa: F401
 from .api_wce_results import wce_baseline, wce_time_information  # noqa: F401
