@@ -17,7 +17,8 @@ test_that("wce() of a store is wce() of the data frames", {
     list(Surv(exit, event) ~ I(age > 50) + log(age) + site +
            splines::ns(age, knots = 45, Boundary.knots = c(20, 80)) +
            exposure("drug"),
-         nknots = 1, shape = "nonnegative", ties = "breslow", weights = quote(w))
+         nknots = 1, shape = "nonnegative", ties = "breslow",
+         weights = quote(w))
   )
   for (model in models) {
     stored <- do.call(fit, c(model, list(data = store)), quote = FALSE)

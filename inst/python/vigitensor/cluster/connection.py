@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from .._version import __version__
 from ..errors import EngineError
 from . import worker
 
+_ENGINE = str(Path(__file__).resolve().parents[2])
 _client: Any = None
 _local: Any = None
 
@@ -61,10 +62,11 @@ def connect(address: str, workers: int | None = None) -> dict[str, Any]:
 def _start_local(dd: Any, workers: int, threads: int) -> Any:
     import dask
 
-    # Workers are new processes, which find the engine where this one did.
-    engine = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [engine, os.environ.get("PYTHONPATH")]))
-    variables = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    # Workers are new processes, which take over this one's path; R finds the engine
+    # without it. The installed package is never written to.
+    if _ENGINE not in sys.path:
+        sys.path.append(_ENGINE)
+    variables = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     settings = {
         "distributed.nanny.pre-spawn-environ": variables,
         "distributed.worker.daemon": True,

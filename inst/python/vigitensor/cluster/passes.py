@@ -93,8 +93,12 @@ class DaskPasses:
             sent += _size(given)
             futures[block] = self._submit(method, block, given, alive)
         try:
+            # All answers in one message, where nothing goes wrong.
+            ready = self._gather(futures)
             for block in range(self._place.n_blocks):
-                found = self._wait(futures, method, block, args)
+                found = ready.pop(block, None)
+                if found is None:
+                    found = self._wait(futures, method, block, args)
                 received += _size(found)
                 del futures[block]
                 yield found
@@ -102,6 +106,28 @@ class DaskPasses:
             if futures:
                 self._client.cancel(list(futures.values()))
             self.traffic.append((sent, received))
+
+    def _gather(self, futures: dict[int, Any]) -> dict[int, Any]:
+        from distributed import wait
+
+        while True:
+            if self._watch is not None:
+                self._watch(self.n_passes, _count_done(futures))
+            try:
+                wait(list(futures.values()), timeout=_WAIT_S)
+                found = self._client.gather(list(futures.values()))
+            except Exception as problem:
+                if _is_timeout(problem):
+                    if {self._of[k] for k in futures} <= set(self._workers()):
+                        continue
+                elif not _is_loss(problem):
+                    raise
+                return {}  # one by one, then
+            return {
+                block: value
+                for block, value in zip(futures, found)
+                if not (isinstance(value, str) and value == worker.NEEDS_PLAN)
+            }
 
     def _submit(self, method: str, block: int, args: Any, alive: dict[str, int]) -> Any:
         of = self._of.get(block)
@@ -195,6 +221,10 @@ class DaskPasses:
                     arg="address",
                 )
             time.sleep(_WAIT_S)
+
+
+def _count_done(futures: dict[int, Any]) -> int:
+    return sum(future.done() for future in futures.values())
 
 
 def _is_timeout(problem: BaseException) -> bool:
