@@ -53,6 +53,8 @@ def symbolic_reduce(
     omit_nan: bool = False,
     breaks: Any = None,
     memory_mb: float | None = None,
+    engine: str = "cpu",
+    device: str | None = None,
 ) -> dict[str, Array]:
     """Reduce a formula F(x_i, y_j, p) over j (or i).
 
@@ -99,6 +101,11 @@ def symbolic_reduce(
     memory_mb : float, optional
         What the run may take besides its data; by default what is free. A run that
         is estimated to need more is refused (``too_large``) with the number.
+    engine : {"cpu", "torch", "keops"}
+        What computes: compiled kernels, torch in dense chunks, or PyKeOps (sums,
+        means, logsumexp and smallest values without weights or structure).
+    device : str, optional
+        Of torch: "cpu", "cuda", ...; "auto" (default) takes a GPU where there is one.
 
     Returns
     -------
@@ -116,7 +123,8 @@ def symbolic_reduce(
         ``bad_dimension``, ``bad_place``, ``bad_index``, ``bad_shape``,
         ``bad_type``, ``bad_size``, ``bad_reduction``, ``bad_axis``, ``bad_k``,
         ``bad_precision``, ``bad_structure``, ``bad_batch``, ``bad_breaks``,
-        ``too_large``, ``empty``.
+        ``too_large``, ``bad_engine``, ``no_engine``, ``engine_cannot``,
+        ``empty``.
 
     Notes
     -----
@@ -124,6 +132,7 @@ def symbolic_reduce(
     values NaN; the k smallest values pass over it.
     """
     from .symbolic import memory
+    from .symbolic.engine import using
     from .symbolic.evaluate import reduce
 
     case, s = _case(
@@ -131,7 +140,7 @@ def symbolic_reduce(
         structure, batch, base, omit_nan, breaks,
     )  # fmt: skip
     moments = s.moments()
-    with memory.limited(memory_mb):
+    with memory.limited(memory_mb), using(engine, device):
         if moments is not None:
             found = {"value": moments.value(case.kind)}
         else:
@@ -197,6 +206,8 @@ def symbolic_gradient(
     base: int = 0,
     omit_nan: bool = False,
     memory_mb: float | None = None,
+    engine: str = "cpu",
+    device: str | None = None,
 ) -> list[Array]:
     """Gradients of sum(cotangent * value) of a reduction in the slots ``wrt``.
 
@@ -205,6 +216,7 @@ def symbolic_gradient(
     ``symbolic_reduce``; also ``bad_cotangent``, ``bad_slot``, ``no_gradient``.
     """
     from .symbolic import memory
+    from .symbolic.engine import using
     from .symbolic.gradient import gradient
 
     case, s = _case(
@@ -222,7 +234,7 @@ def symbolic_gradient(
         cotangent = cotangent.reshape(-1, cotangent.shape[-1])
     leaves, g = case.leaves(wrt), case.cotangent(cotangent)
     moments = s.moments()
-    with memory.limited(memory_mb):
+    with memory.limited(memory_mb), using(engine, device):
         if moments is not None:
             found = moments.gradient(case.kind, leaves, g)
         else:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import cache, pool
-from . import dense, memory, nearest
+from . import dense, engine, memory, nearest
 from .lower import PAIR, expand, swapped
 from .ranges import Ranges
 from .states import (
@@ -61,6 +61,12 @@ def reduce(
         weight = None if weight is None else swapped(weight)
         problem = problem._replace(n=problem.m, m=problem.n)
         ranges = None if ranges is None else ranges.transposed()
+    by = engine.current.get(engine.CPU)
+    if by is not engine.CPU:
+        return by.reduce(
+            formula, problem, reduction, weight=weight, k=k, ranges=ranges,
+            breaks=breaks,
+        )  # fmt: skip
     formula = expand(formula)
     weight = None if weight is None else expand(weight)
     if reduction == "sumsoftmaxweight" and weight is not None:
