@@ -206,7 +206,7 @@ as_kind <- function(x, kind, zone) {
   switch(
     kind,
     integer = as.integer(x),
-    integer64 = if (is_integer64(x)) x else as_integer64(x),
+    integer64 = as_integer64(x),
     double = as.double(x), logical = as.logical(x),
     character = as.character(x),
     date = structure(as.double(x), class = "Date"),
@@ -223,7 +223,8 @@ as_integer64 <- function(x) {
     abort_input("Columns of 64-bit integers need the bit64 package here.",
                 i = "Install bit64.", code = "non_numeric")
   }
-  bit64::as.integer64(as.character(x))
+  # Loaded now, whatever made x: without it these numbers print as others.
+  if (is_integer64(x)) x else bit64::as.integer64(as.character(x))
 }
 
 # Days, from strings in a format, from times (the day on the clock) and from

@@ -27,10 +27,15 @@ NO_INTEGER = np.int32(-(2**31))
 NO_INTEGER64 = np.int64(-(2**63))
 NO_DOUBLE = np.array([0x7FF00000000007A2], np.uint64).view(np.float64)[0]
 
-_CUT_SHORT = re.compile(
-    "no magic bytes|too small to be a parquet|decompress|corrupt|unexpected end"
-    "|thrift|footer|reached the end|end of file|failed to read|checksum|page",
-    re.IGNORECASE,
+# Faults of the query itself. Any other comes from what is being read: damaged
+# files make DuckDB complain in many words.
+_OF_THE_QUERY = (
+    "BinderException",
+    "CatalogException",
+    "NotImplementedException",
+    "ParserException",
+    "ProgrammingError",
+    "SyntaxException",
 )
 
 
@@ -181,19 +186,19 @@ def refused(error: BaseException) -> Exception:
         )
     if "CSV Error" in text:
         return EngineError(_csv_fault(text), code="source_file")
-    if kind in ("IOException", "HTTPException") or _CUT_SHORT.search(text):
-        named = re.search(r'"([^"]*[.][^"]*)"', text)
-        which = f" {os.path.basename(named.group(1))}" if named else ""
-        return EngineError(
-            f"A file{which} cannot be read: it is cut short, damaged or gone.",
-            code="source_file",
-        )
-    if kind == "ConversionException":
+    if kind in ("ConversionException", "OutOfRangeException"):
         return EngineError(
             "A column has values that are not of the type that it should have.",
             code="source_types",
         )
-    return EngineError(f"DuckDB refused a query ({kind}).", code="source_query")
+    if kind in _OF_THE_QUERY:
+        return EngineError(f"DuckDB refused a query ({kind}).", code="source_query")
+    named = re.search(r'"([^"]+[.](?:parquet|parq|pq|csv|tsv|txt|gz))"', text)
+    which = f" {os.path.basename(named.group(1))}" if named else ""
+    return EngineError(
+        f"A file{which} cannot be read: it is cut short, damaged or gone ({kind}).",
+        code="source_file",
+    )
 
 
 def _csv_fault(text: str) -> str:
