@@ -62,7 +62,7 @@ formula_gradients <- function(problem, g, out, leaves) {
 sum_of_node <- function(node, axis, problem) {
   problem <- list(root = node, weight = NULL, rule = reduction_rule("sum"),
                   axis = axis, k = 1L, n = problem$n, m = problem$m,
-                  evaluator = problem$evaluator, pair = node)
+                  pairs = problem$pairs, evaluator = problem$evaluator)
   if (has_traced(node_leaves(node))) {
     traced_reduction(problem)$value
   } else {
@@ -81,8 +81,11 @@ reduction_cotangent <- function(problem, g, out, result) {
     problem$rule$name,
     sum = list(root = root, cotangent = g),
     mean = {
-      count <- if (problem$axis == "j") problem$m else problem$n
-      list(root = root, cotangent = apply_op("div", g, number_node(count)))
+      count <- number_node(if (problem$axis == "j") problem$m else problem$n)
+      if (!is.null(problem$pairs)) {
+        count <- result(sum_of_node(const_node(1), problem$axis, problem))
+      }
+      list(root = root, cotangent = apply_op("div", g, count))
     },
     prod = list(root = root, cotangent = apply_op(
       "div", times(g, result(out)), root

@@ -1,13 +1,14 @@
 # Formulas as the engine reads them: JSON text, and the data in slots.
 
-# root, weight: nodes (weight may be NULL). Value: `expression` and `weight`,
-# JSON; `leaves`, the variables by slot.
-symbolic_formula_of <- function(root, weight = NULL) {
-  walk <- walk_nodes(c(list(root), weight))
+# root, weight: nodes (weight may be NULL); pairs: see symbolic_pairs(). Value:
+# `expression` and `weight`, JSON; `leaves`, the variables by slot; `structure`.
+symbolic_formula_of <- function(root, weight = NULL, pairs = NULL) {
+  walk <- walk_nodes(c(list(root), weight, pairs$mask, pairs$radius$leaves))
   slots <- leaf_slots(walk$nodes)
   list(expression = node_json(root, slots),
        weight = if (!is.null(weight)) node_json(weight, slots),
-       leaves = slots$leaves)
+       leaves = slots$leaves,
+       structure = if (!is.null(pairs)) pairs_structure(pairs, slots))
 }
 
 # The same data wrapped twice are one slot: Vi(x) + Vi(x) reads x once.

@@ -8,9 +8,11 @@
 #' build a formula. Those that work component by component take plain numbers
 #' alone too, and then compute.
 #'
-#' @param x,y,w,test,yes,no LazyTensors, numbers or vectors. Components must be
+#' @param x,y,test,yes,no LazyTensors, numbers or vectors. Components must be
 #'   as
 #'   many, or one; a matrix within one vector is read row by row.
+#' @param s Weights of the squares: one, one for each component, or a symmetric
+#'   matrix.
 #' @param lower,upper Bounds.
 #' @param modulus,offset The remainder of x lies in \[offset, offset + modulus).
 #' @param k Place of a component, or of the first one, counted from 1.
@@ -31,7 +33,7 @@
 #' @name symbolic_operations
 #' @examples
 #' x <- matrix(rnorm(6), 3)
-#' weightedsqdist(c(1, 10), Vi(x), Vj(x))
+#' weightedsqdist(Vi(x), Vj(x), c(1, 10))
 #' sum(where(Vi(x) > 0, Vi(x), 0), "i")
 #' concat(Vi(x), Vj(x), 1)
 #' square(1:3)

@@ -138,7 +138,7 @@ traced_reduction <- function(problem) {
   problem$pair <- apply_pair(problem$root, problem$weight)
   slots <- leaf_slots(walk_nodes(list(problem$pair))$nodes)
   name <- problem$rule$name
-  if (name %in% c("any", "all")) {
+  if (name %in% c("any", "all", "histogram")) {
     return(run_reduction(untraced_problem(problem, slots$leaves)))
   }
   data <- lapply(slots$leaves, `[[`, "data")
@@ -186,14 +186,15 @@ problem_with <- function(problem, slots, data) {
 }
 
 engine_gradients <- function(problem, g, slots) {
-  formula <- symbolic_formula_of(problem$root, problem$weight)
+  formula <- symbolic_formula_of(problem$root, problem$weight, problem$pairs)
   engine_call(
     "symbolic_gradient", expression = formula$expression,
     data = lapply(formula$leaves, `[[`, "data"),
     index = lapply(formula$leaves, `[[`, "index"),
     cotangent = g, wrt = as.list(slots - 1L), reduction = problem$rule$name,
     axis = problem$axis, k = problem$k, weight = formula$weight,
-    precision = engine_precision(), size = c(problem$n, problem$m)
+    precision = engine_precision(), size = c(problem$n, problem$m),
+    structure = formula$structure, base = 1L
   )
 }
 

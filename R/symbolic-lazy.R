@@ -71,9 +71,13 @@ shown_expression <- function(expression) {
 
 # ---- the object -------------------------------------------------------------
 
+real_class <- c("LazyTensor", "symbolic")
+complex_class <- c("ComplexLazyTensor", real_class)
+
 new_lazy <- function(node, complex = FALSE) {
-  class <- c(if (complex) "ComplexLazyTensor", "LazyTensor", "symbolic")
-  asS4(structure(list(node = node), class = class))
+  out <- list(node = node)
+  class(out) <- if (complex) complex_class else real_class
+  asS4(out)
 }
 
 node_of <- function(x) unclass(x)$node

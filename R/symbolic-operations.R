@@ -154,14 +154,14 @@ sqdist <- function(x, y) {
 
 #' @rdname symbolic_operations
 #' @export
-weightedsqnorm <- function(w, x) {
-  call_operation("weightedsqnorm", list(w, x))
+weightedsqnorm <- function(x, s) {
+  call_operation("weightedsqnorm", list(s, x))
 }
 
 #' @rdname symbolic_operations
 #' @export
-weightedsqdist <- function(w, x, y) {
-  call_operation("weightedsqdist", list(w, x, y))
+weightedsqdist <- function(x, y, s) {
+  call_operation("weightedsqdist", list(s, x, y))
 }
 
 #' @rdname symbolic_operations

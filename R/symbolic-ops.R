@@ -216,7 +216,7 @@ Summary.LazyTensor <- function(..., index = NULL, na.rm = FALSE) {
     if (length(rest)) abort_several(.Generic)
     return(inner_summary(x, .Generic))
   }
-  do.call(reduce_lazy, c(list(x, .Generic, index), rest))
+  do.call(reduce_lazy, c(list(x, .Generic, index, na.rm = na.rm), rest))
 }
 
 abort_several <- function(generic) {

@@ -26,6 +26,7 @@ reduction_table <- local({
     argkmax = one(FALSE, TRUE, k = TRUE, single = TRUE),
     kmax_argkmax = one(TRUE, TRUE, k = TRUE, single = TRUE),
     count = one(TRUE, weight = "factor", result = "count"),
+    histogram = one(TRUE, single = TRUE, weight = "own"),
     any = one(TRUE, result = "test"), all = one(TRUE, result = "test")
   )
 })
@@ -50,45 +51,78 @@ reduction_rule <- function(name) {
 # x: LazyTensor; index: the index that disappears. Value: a matrix with a row
 # for each of the other index, or a list of `value` and `index`.
 reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
-                        evaluator = NULL) {
+                        pairs = NULL, evaluator = NULL, na.rm = FALSE,
+                        breaks = NULL) {
   rule <- reduction_rule(reduction)
   if (!is_lazy(x)) abort_not_lazy(reduction)
   check_index(index, c("i", "j"))
   complex <- is_complex_lazy(x)
   if (complex && !rule$name %in% c("sum", "mean")) abort_complex(reduction)
-  weight <- weight_node(weight, index, rule)
-  if (rule$name %in% c("mean", "variance", "count") &&
-        !(rule$name == "mean" && is.null(weight))) {
-    return(composed_reduction(x, rule, index, weight, evaluator))
-  }
   node <- node_of(x)
-  if (rule$weight == "factor" && !is.null(weight)) {
-    if (complex && weight$dim != 1L) abort_complex("weight")
-    node <- apply_op("mul", weight, node)
-    weight <- NULL
+  weight <- weight_node(weight, index, rule)
+  setting <- list(index = index, K = K, pairs = as_pairs(pairs), breaks = breaks,
+                  evaluator = choose_evaluator(evaluator))
+  if (isTRUE(na.rm)) {
+    if (complex) abort_complex("na.rm")
+    if (rule$name %in% c("mean", "variance")) {
+      there <- apply_op("eq", node, node)
+      weight <- if (is.null(weight)) there else apply_op("mul", weight, there)
+    }
+    node <- without_nan(node, rule$name)
   }
-  problem <- reduction_problem(node, weight, rule, index, K, evaluator)
-  out <- if (!tracing()) run_reduction(problem) else {
-    leaves <- node_leaves(apply_pair(node, weight))
-    if (rule$value && has_traced(leaves)) traced_reduction(problem) else
-      run_reduction(untraced_problem(problem, leaves))
+  composed <- rule$name %in% c("variance", "count") ||
+    (rule$name == "mean" && !is.null(weight))
+  out <- if (composed) {
+    list(value = composed_reduction(node, complex, rule, weight, setting))
+  } else {
+    single_reduction(node, complex, rule, weight, setting)
   }
   finish_reduction(out, rule, complex)
 }
 
-# Means with weights, variances and counts, by sums and means.
-composed_reduction <- function(x, rule, index, weight, evaluator) {
-  again <- function(node, name = "mean") {
-    reduce_lazy(new_lazy(node), name, index, evaluator = evaluator)
+# NaN replaced by what changes no result.
+without_nan <- function(node, name) {
+  neutral <- switch(
+    name, sum = , mean = , variance = , count = , any = 0, prod = , all = 1,
+    logsumexp = , sumsoftmaxweight = , max = , argmax = , max_argmax = -Inf,
+    min = , argmin = , min_argmin = Inf
+  )
+  if (is.null(neutral)) return(node)
+  apply_op("where", apply_op("eq", node, node), node, const_node(neutral))
+}
+
+single_reduction <- function(node, complex, rule, weight, setting,
+                             like = node) {
+  if (rule$weight == "factor" && !is.null(weight)) {
+    if (complex && weight$dim != 1L) abort_complex("weight")
+    node <- apply_op("mul", weight, node)
+    like <- apply_pair(like, weight)
+    weight <- NULL
   }
-  node <- node_of(x)
+  problem <- reduction_problem(node, weight, rule, setting, like)
+  if (!tracing()) return(run_reduction(problem))
+  leaves <- node_leaves(apply_pair(node, weight))
+  if (rule$value && has_traced(leaves)) traced_reduction(problem) else
+    run_reduction(untraced_problem(problem, leaves))
+}
+
+# Means with weights, variances and counts, by sums and means.
+composed_reduction <- function(node, complex, rule, weight, setting) {
+  again <- function(part, name) {
+    single_reduction(part, FALSE, reduction_rule(name), NULL, setting,
+                     like = apply_pair(node, weight))$value
+  }
   if (rule$name == "count") {
     test <- apply_op("ne", node, const_node(0))
     if (!is.null(weight)) test <- apply_op("mul", weight, test)
     return(again(test, "sum"))
   }
+  # Value: means, and the sums of weights.
   weighted <- function(node, complex = FALSE) {
-    if (is.null(weight)) return(again(node))
+    if (is.null(weight)) {
+      total <- if (rule$name == "mean") 1 else again(const_node(1), "sum")
+      return(list(mean = again(node, "mean"), total = as_column(total)))
+    }
     product <- if (complex) {
       apply_op("complex_mul", apply_op("real2complex", weight), node)
     } else apply_op("mul", weight, node)
@@ -96,17 +130,16 @@ composed_reduction <- function(x, rule, index, weight, evaluator) {
     both <- again(apply_op("concat", product, weight), "sum")
     sums <- both[, seq_len(product$dim), drop = FALSE]
     total <- both[, -seq_len(product$dim), drop = FALSE]
-    sums / if (weight$dim == 1L) as_column(total) else total
+    if (weight$dim == 1L) total <- as_column(total)
+    list(mean = sums / total, total = total)
   }
-  if (is_complex_lazy(x)) {
-    if (weight$dim != 1L) abort_complex("weight")
-    return(complex_matrix(weighted(node, TRUE)))
-  }
-  mean <- weighted(node)
+  if (complex && weight$dim != 1L) abort_complex("weight")
+  mean <- weighted(node, complex)$mean
   if (rule$name == "mean") return(mean)
-  kept <- if (index == "j") "i" else "j"
-  centre <- node_of(wrap_result(mean, kept, node))
-  weighted(apply_op("square", apply_op("sub", node, centre)))
+  kept <- if (setting$index == "j") "i" else "j"
+  centre <- node_of(wrap_result(mean, kept, apply_pair(node, weight)))
+  spread <- weighted(apply_op("square", apply_op("sub", node, centre)))
+  spread$mean * (spread$total / (spread$total - 1))
 }
 
 # A result as data of the index that is left, or a parameter where the formula
@@ -157,8 +190,10 @@ weight_node <- function(weight, index, rule) {
 
 # ---- the problem ------------------------------------------------------------
 
-reduction_problem <- function(node, weight, rule, index, K, evaluator) {
-  pair <- apply_pair(node, weight)
+# like: a node with the sizes of the whole formula.
+reduction_problem <- function(node, weight, rule, setting, like = node) {
+  index <- setting$index
+  pair <- apply_pair(like, apply_pair(weight %||% node, setting$pairs$mask))
   size <- c(n = pair$n, m = pair$m)
   gone <- if (index == "j") "m" else "n"
   if (is.na(size[[gone]])) {
@@ -179,8 +214,9 @@ reduction_problem <- function(node, weight, rule, index, K, evaluator) {
     )
   }
   list(root = node, weight = weight, rule = rule, axis = index,
-       k = check_k(K, rule, size[[gone]]), n = size[["n"]], m = size[["m"]],
-       evaluator = choose_evaluator(evaluator))
+       k = check_k(setting$K, rule, size[[gone]]), n = size[["n"]],
+       m = size[["m"]], pairs = check_pairs(untraced_pairs(setting$pairs), size),
+       breaks = setting$breaks, evaluator = setting$evaluator)
 }
 
 check_k <- function(K, rule, most) {
@@ -224,6 +260,9 @@ choose_evaluator <- function(evaluator = NULL) {
 # Value: list of `value` and `index`, matrices, as far as the rule has them.
 run_reduction <- function(problem) {
   if (problem$evaluator == "reference") return(reference_reduction(problem))
+  if (!is.null(problem$pairs) || !is.null(problem$breaks)) {
+    return(run_structured(problem))
+  }
   formula <- symbolic_formula_of(problem$root, problem$weight)
   # Few arguments: each costs as much as a small reduction.
   index <- vapply(formula$leaves, `[[`, "", "index")
@@ -235,6 +274,20 @@ run_reduction <- function(problem) {
     ),
     numbers = c(problem$k, 1L, problem$n, problem$m),
     data = lapply(formula$leaves, `[[`, "data")
+  )
+}
+
+# With pairs left out, or cells of a histogram.
+run_structured <- function(problem) {
+  formula <- symbolic_formula_of(problem$root, problem$weight, problem$pairs)
+  engine_call(
+    "symbolic_reduce", expression = formula$expression,
+    data = lapply(formula$leaves, `[[`, "data"),
+    index = lapply(formula$leaves, `[[`, "index"),
+    reduction = problem$rule$name, axis = problem$axis, k = problem$k,
+    weight = formula$weight, precision = engine_precision(), base = 1L,
+    size = c(problem$n, problem$m), structure = formula$structure,
+    breaks = problem$breaks
   )
 }
 

@@ -18,6 +18,11 @@
 #' @param evaluator `NULL` for option `vigitensor.evaluator`, by default
 #'   `"auto"`: `"cpu"` where the engine is there, `"reference"` otherwise.
 #'   `"reference"` is dense R code, slow and plain.
+#' @param pairs Which pairs (i, j) count, see [symbolic_pairs()]; `NULL`: all.
+#' @param na.rm `TRUE`: leave values out that are NaN (`sum()`, `prod()`,
+#'   `min()`,
+#'   `max()`, `any()` and `all()` take it as well).
+#' @param breaks Limits of cells \[a, b); the last one holds its end.
 #' @param name Name of a reduction: `"sum"`, `"Kmin"`, ...
 #' @param ... Not used.
 #' @return A matrix with a row for each of the remaining index: doubles (complex
@@ -29,11 +34,11 @@
 #'
 #'   \describe{
 #'   \item{`mean()`, `variance()`}{With weights w: sum(w F) / sum(w), and the
-#'     same mean of squared deviations. The divisor of `variance()` is the
-#'     number of entries (or the sum of weights), not one less.}
+#'     sum of squared deviations over sum(w) - 1, so that weights are counts.}
 #'   \item{`logsumexp()`}{log(sum(w exp(F))), safe from overflow.}
 #'   \item{`sumsoftmaxweight()`}{sum(w exp(F)) / sum(exp(F)).}
 #'   \item{`count()`}{How many entries are not 0 (or the sum of their weights).}
+#'   \item{`histogram()`}{How many entries lie in each cell; a column per cell.}
 #'   }
 #' @section Missing values:
 #' Data have none (see [LazyTensor]), but a formula may give NaN, as `log(-1)`
@@ -62,113 +67,142 @@ NULL
 
 #' @rdname symbolic_reductions
 #' @export
-reduction <- function(x, name, index, K = 1L, weight = NULL,
-                      evaluator = NULL) {
-  reduce_lazy(x, name, index, K, weight, evaluator)
+reduction <- function(x, name, index, K = 1L, weight = NULL, evaluator = NULL,
+                      pairs = NULL, na.rm = FALSE) {
+  reduce_lazy(x, name, index, K, weight, pairs, evaluator, na.rm)
 }
 
 #' @rdname symbolic_reductions
 #' @export
 mean.LazyTensor <- function(x, index = NULL, weight = NULL, evaluator = NULL,
-                            ...) {
+                            pairs = NULL, na.rm = FALSE, ...) {
   if (is.null(index)) {
     return(sum(x) / (node_of(x)$dim / if (is_complex_lazy(x)) 2 else 1))
   }
-  reduce_lazy(x, "mean", index, weight = weight, evaluator = evaluator)
+  reduce_lazy(x, "mean", index, weight = weight, pairs = pairs,
+              evaluator = evaluator, na.rm = na.rm)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-variance <- function(x, index, weight = NULL, evaluator = NULL) {
-  reduce_lazy(x, "variance", index, weight = weight, evaluator = evaluator)
-}
-
-#' @rdname symbolic_reductions
-#' @export
-count <- function(x, index, weight = NULL, evaluator = NULL) {
-  reduce_lazy(x, "count", index, weight = weight, evaluator = evaluator)
-}
-
-#' @rdname symbolic_reductions
-#' @export
-logsumexp <- function(x, index, weight = NULL, evaluator = NULL) {
-  reduce_lazy(x, "logsumexp", index, weight = weight, evaluator = evaluator)
-}
-
-#' @rdname symbolic_reductions
-#' @export
-sumsoftmaxweight <- function(x, weight, index, evaluator = NULL) {
-  reduce_lazy(x, "sumsoftmaxweight", index, weight = weight,
+variance <- function(x, index, weight = NULL, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "variance", index, weight = weight, pairs = pairs,
               evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-argmin <- function(x, index = NULL, evaluator = NULL) {
-  place_of(x, "argmin", index, evaluator)
+count <- function(x, index, weight = NULL, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "count", index, weight = weight, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-argmax <- function(x, index = NULL, evaluator = NULL) {
-  place_of(x, "argmax", index, evaluator)
+histogram <- function(x, index, breaks, weight = NULL, evaluator = NULL,
+                      pairs = NULL) {
+  check_breaks(breaks)
+  reduce_lazy(x, "histogram", index, weight = weight, pairs = pairs,
+              evaluator = evaluator, breaks = as.numeric(breaks))
+}
+
+check_breaks <- function(breaks) {
+  ok <- is.numeric(breaks) && length(breaks) > 1L && !anyNA(breaks) &&
+    !is.unsorted(breaks, strictly = TRUE)
+  if (ok) return(invisible())
+  abort_input("`breaks` must be two or more numbers that increase.",
+              code = "bad_breaks", arg = "breaks")
+}
+
+#' @rdname symbolic_reductions
+#' @export
+logsumexp <- function(x, index, weight = NULL, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "logsumexp", index, weight = weight, pairs = pairs,
+              evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+sumsoftmaxweight <- function(x, weight, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "sumsoftmaxweight", index, weight = weight, pairs = pairs,
+              evaluator = evaluator)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+argmin <- function(x, index = NULL, evaluator = NULL, pairs = NULL) {
+  place_of(x, "argmin", index, evaluator, pairs)
+}
+
+#' @rdname symbolic_reductions
+#' @export
+argmax <- function(x, index = NULL, evaluator = NULL, pairs = NULL) {
+  place_of(x, "argmax", index, evaluator, pairs)
 }
 
 # Places of components count from 1 in R, from 0 in the engine.
-place_of <- function(x, name, index, evaluator) {
+place_of <- function(x, name, index, evaluator, pairs) {
   if (!is_lazy(x)) abort_not_lazy(name)
   if (is.null(index)) {
     if (is_complex_lazy(x)) abort_complex(name)
     place <- apply_op(name, node_of(x))
     return(new_lazy(apply_op("add", place, const_node(1))))
   }
-  reduce_lazy(x, name, index, evaluator = evaluator)
+  reduce_lazy(x, name, index, pairs = pairs, evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-min_argmin <- function(x, index, evaluator = NULL) {
-  reduce_lazy(x, "min_argmin", index, evaluator = evaluator)
+min_argmin <- function(x, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "min_argmin", index, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-max_argmax <- function(x, index, evaluator = NULL) {
-  reduce_lazy(x, "max_argmax", index, evaluator = evaluator)
+max_argmax <- function(x, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "max_argmax", index, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-Kmin <- function(x, K, index, evaluator = NULL) {
-  reduce_lazy(x, "kmin", index, K, evaluator = evaluator)
+Kmin <- function(x, K, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "kmin", index, K, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-argKmin <- function(x, K, index, evaluator = NULL) {
-  reduce_lazy(x, "argkmin", index, K, evaluator = evaluator)
+argKmin <- function(x, K, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "argkmin", index, K, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-Kmin_argKmin <- function(x, K, index, evaluator = NULL) {
-  reduce_lazy(x, "kmin_argkmin", index, K, evaluator = evaluator)
+Kmin_argKmin <- function(x, K, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "kmin_argkmin", index, K, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-Kmax <- function(x, K, index, evaluator = NULL) {
-  reduce_lazy(x, "kmax", index, K, evaluator = evaluator)
+Kmax <- function(x, K, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "kmax", index, K, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-argKmax <- function(x, K, index, evaluator = NULL) {
-  reduce_lazy(x, "argkmax", index, K, evaluator = evaluator)
+argKmax <- function(x, K, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "argkmax", index, K, pairs = pairs,
+              evaluator = evaluator)
 }
 
 #' @rdname symbolic_reductions
 #' @export
-Kmax_argKmax <- function(x, K, index, evaluator = NULL) {
-  reduce_lazy(x, "kmax_argkmax", index, K, evaluator = evaluator)
+Kmax_argKmax <- function(x, K, index, evaluator = NULL, pairs = NULL) {
+  reduce_lazy(x, "kmax_argkmax", index, K, pairs = pairs,
+              evaluator = evaluator)
 }

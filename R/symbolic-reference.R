@@ -48,7 +48,20 @@ dense_operation <- function(node, args) {
   do.call(dense_structural[[node$op]], c(args, list(node$static)))
 }
 
+# As arrays of the engine compare: NaN is different from everything.
+compared <- function(fun, nan) {
+  force(fun)
+  function(a, b) {
+    out <- fun(a, b)
+    out[is.na(out)] <- nan
+    out
+  }
+}
+
 dense_helpers <- list2env(list(
+  `==` = compared(`==`, FALSE), `!=` = compared(`!=`, TRUE),
+  `<` = compared(`<`, FALSE), `<=` = compared(`<=`, FALSE),
+  `>` = compared(`>`, FALSE), `>=` = compared(`>=`, FALSE),
   sinxratio = function(a) {
     square <- a^2
     series <- -1 / 3 + square * (1 / 30 - square * (1 / 840 - square / 45360))

@@ -29,16 +29,26 @@ has_traced <- function(leaves) {
   any(vapply(leaves, function(leaf) is_traced(leaf$data), NA))
 }
 
+untraced_node <- function(node) {
+  rebuild_node(node, function(leaf) {
+    new_leaf(plain_value(leaf$data), leaf$index, leaf$name)
+  })
+}
+
 untraced_problem <- function(problem, leaves) {
+  problem$pairs <- untraced_pairs(problem$pairs)
   if (!has_traced(leaves)) return(problem)
-  bare <- function(node) {
-    rebuild_node(node, function(leaf) {
-      new_leaf(plain_value(leaf$data), leaf$index, leaf$name)
-    })
-  }
-  problem$root <- bare(problem$root)
-  if (!is.null(problem$weight)) problem$weight <- bare(problem$weight)
+  problem$root <- untraced_node(problem$root)
+  if (!is.null(problem$weight)) problem$weight <- untraced_node(problem$weight)
   problem
+}
+
+# Which pairs count is not differentiated.
+untraced_pairs <- function(pairs) {
+  if (!is.null(pairs$mask)) pairs$mask <- untraced_node(pairs$mask)
+  pairs$radius$leaves <- lapply(pairs$radius$leaves, untraced_node)
+  if (!length(pairs$radius$leaves)) pairs$radius <- NULL
+  pairs
 }
 
 # Applies a rule to arguments of which some may be traced. rule: `value`, a

@@ -36,11 +36,15 @@ lines <- unlist(lapply(seq_len(nrow(plain)), function(k) {
   row <- plain[k, ]
   names <- letters_of(as.integer(row$arity))
   if (row$name == "where") names <- c("test", "yes", "no")
-  if (startsWith(row$name, "weighted")) names <- c("w", "x", "y")[
-    seq_along(names)]
-  given <- paste(names, collapse = ", ")
+  # The weights come last, as in RKeOps; first in the table.
+  order <- names
+  if (startsWith(row$name, "weighted")) {
+    names <- c(letters_of(length(names) - 1L), "s")
+    order <- c("s", names[-length(names)])
+  }
+  given <- paste(order, collapse = ", ")
   c("", "#' @rdname symbolic_operations", "#' @export",
-    sprintf("%s <- function(%s) {", row$fun, given),
+    sprintf("%s <- function(%s) {", row$fun, paste(names, collapse = ", ")),
     sprintf("  call_operation(\"%s\", list(%s))", row$name, given), "}")
 }))
 items <- sprintf("#' \\item{`%s()`}{%s.}", own$fun, own$description)

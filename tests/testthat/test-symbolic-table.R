@@ -91,7 +91,7 @@ test_that("golden numbers come out of both evaluators", {
     for (evaluator in evaluators_here()) {
       value <- function(K) {
         reduce_lazy(K, case$reduction, case$axis, case$k %||% 1L, weight,
-                    evaluator)
+                    evaluator = evaluator)
       }
       found <- if (is.null(case$gradient)) value(K) else {
         at <- leaves[[case$gradient + 1L]]

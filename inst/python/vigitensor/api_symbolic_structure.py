@@ -171,7 +171,7 @@ class Structure:
         if given.get("keep") is None:
             return of_matrix(rows, columns, a[:, None] == b)
         keep = np.asarray(given["keep"]) != 0
-        low = min(a.min(initial=0), b.min(initial=0)) - self.base
+        low = min([*a, *b], default=self.base) - self.base
         high = np.array([a.max(initial=0), b.max(initial=0)]) - self.base
         if keep.ndim != 2 or low < 0 or (high >= keep.shape).any():
             raise _bad("`keep` needs a row and a column for every label.")
