@@ -60,8 +60,8 @@ reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
   if (complex && !rule$name %in% c("sum", "mean")) abort_complex(reduction)
   node <- node_of(x)
   weight <- weight_node(weight, index, rule)
-  setting <- list(index = index, K = K, pairs = as_pairs(pairs), breaks = breaks,
-                  evaluator = choose_evaluator(evaluator))
+  setting <- list(index = index, K = K, pairs = as_pairs(pairs),
+                  breaks = breaks, evaluator = choose_evaluator(evaluator))
   if (isTRUE(na.rm)) {
     if (complex) abort_complex("na.rm")
     if (rule$name %in% c("mean", "variance")) {
@@ -215,7 +215,8 @@ reduction_problem <- function(node, weight, rule, setting, like = node) {
   }
   list(root = node, weight = weight, rule = rule, axis = index,
        k = check_k(setting$K, rule, size[[gone]]), n = size[["n"]],
-       m = size[["m"]], pairs = check_pairs(untraced_pairs(setting$pairs), size),
+       m = size[["m"]],
+       pairs = check_pairs(untraced_pairs(setting$pairs), size),
        breaks = setting$breaks, evaluator = setting$evaluator)
 }
 

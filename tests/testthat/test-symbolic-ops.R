@@ -100,7 +100,8 @@ test_that("tensors are multiplied as arrays of R would be", {
                    as.vector(t(kronecker(a, b))))
   expect_error(tensordot(A, B, c(2, 3), c(3, 2), 1, 1),
                class = "vigitensor_error_bad_dimension")
-  expect_identical(one(weightedsqnorm(Pm(c(1, 2)), Pm(matrix(c(2, 1, 1, 3), 2)))),
+  weight <- Pm(matrix(c(2, 1, 1, 3), 2))
+  expect_identical(one(weightedsqnorm(Pm(c(1, 2)), weight)),
                    18)
 })
 
