@@ -119,6 +119,46 @@ def test_gradient_as_a_formula_differentiates_again(name, data):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("axis", ["j", "i"])
+def test_products_with_factors_that_are_zero(axis, data):
+    """Rows with no, one and two zeros: the product of all other factors."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(N, 1)), rng.normal(size=(M, 1))
+    x[1] = y[2]
+    y[5] = y[6] = x[3]
+    f = x - y.T
+    g = rng.normal(size=(N if axis == "j" else M, 1))
+    found = api.symbolic_gradient(
+        ["sub", ["var", 0], ["var", 1]], [x, y], ["i", "j"], g, [0, 1], "prod", axis
+    )
+    others = np.empty_like(f)
+    for i, j in np.ndindex(f.shape):
+        line = np.delete(f[i], j) if axis == "j" else np.delete(f[:, j], i)
+        others[i, j] = line.prod()
+    expected = others * (g if axis == "j" else g.T)
+    np.testing.assert_allclose(found[0][:, 0], expected.sum(1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[1][:, 0], -expected.sum(0), rtol=1e-12, atol=1e-12)
+
+
+def test_second_order_through_the_smallest_values(data):
+    """The pairs found, taken as data of i, are an ordinary formula of any order."""
+    index = [*INDEX]
+    place = api.symbolic_reduce(SCALAR, data, index, "argmin")["index"][:, 0]
+    some = [a[place] if kind == "j" else a for a, kind in zip(data, index)]
+    there = ["i" if kind == "j" else kind for kind in index]
+    value = api.symbolic_reduce(SCALAR, some, there, "sum", size=(N, 1))["value"]
+    least = api.symbolic_reduce(SCALAR, data, index, "min")["value"]
+    np.testing.assert_allclose(value, least, rtol=1e-13)
+    first = api.symbolic_derivative(SCALAR, there, [2, 2, 1, 2], 0)
+    g = np.ones((N, 1))
+    direction = np.random.default_rng(1).normal(size=(N, D))
+    found = api.symbolic_gradient(
+        first["expression"], [*some, g], [*there, "i"], direction, [0], size=(N, 1)
+    )[0]
+    # p |x - y|^2 has the second derivative 2 p.
+    np.testing.assert_allclose(found, 2 * data[2] * direction, rtol=1e-12)
+
+
 def test_gradient_of_what_does_not_depend_is_zero(data):
     found = api.symbolic_gradient(
         ["sqdist", ["var", 0], ["var", 1]], data, INDEX, np.ones((N, 1)), [2, 3]

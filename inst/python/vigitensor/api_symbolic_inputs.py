@@ -17,6 +17,8 @@ REDUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sum": ("sum", ("value",)),
     "mean": ("mean", ("value",)),
     "prod": ("prod", ("value",)),
+    "prod_nonzero": ("prod_nonzero", ("value",)),
+    "zeros": ("zeros", ("value",)),
     "logsumexp": ("logsumexp", ("value",)),
     "sumsoftmaxweight": ("sumsoftmaxweight", ("value",)),
     "min": ("min", ("value",)),
@@ -40,7 +42,7 @@ REDUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _EXPONENTIAL = ("logsumexp", "sumsoftmaxweight")
 _WEIGHTED = (*_EXPONENTIAL, "sum", "mean", "var", "sd", "count", "histogram")
-_OVER_NONE = ("sum", "prod", "logsumexp", "histogram")
+_OVER_NONE = ("sum", "prod", "prod_nonzero", "zeros", "logsumexp", "histogram")
 LOGICAL = ("count", "any", "all")
 
 

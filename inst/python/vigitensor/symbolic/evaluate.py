@@ -56,6 +56,7 @@ def reduce(
     ``ranges`` are of rows i and columns j. Returns ``value`` and, where there are
     positions, ``index`` (from 0). ``breaks`` are those of a histogram.
     """
+    formula, reduction = composed(formula, reduction)
     if axis == "i":
         formula = swapped(formula)
         weight = None if weight is None else swapped(weight)
@@ -93,6 +94,15 @@ def reduce(
     return reducer.finish(
         run.all(lambda task: _reduce_block(fill, reducer, task), reducer)
     )
+
+
+def composed(formula: Node, reduction: str) -> tuple[Node, str]:
+    """Reductions that are others of another formula."""
+    if reduction == "prod_nonzero":
+        return apply("where", formula, formula, 1.0), "prod"
+    if reduction == "zeros":
+        return apply("eq", formula, 0.0), "sum"
+    return formula, reduction
 
 
 class _Run:

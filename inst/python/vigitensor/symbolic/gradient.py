@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import EngineError
 from . import dense
-from .evaluate import reduce
+from .evaluate import composed, reduce
 from .language import derivatives
 from .lower import expand, swapped
 from .ranges import Ranges
@@ -28,7 +28,9 @@ from .tables import Problem
 from .tree import LEAVES, Node, apply, nodes_of, variable
 
 Array = npt.NDArray[Any]
-SUMS = ("sum", "mean", "prod", "logsumexp", "sumsoftmaxweight")
+SUMS = (
+    "sum", "mean", "prod", "prod_nonzero", "zeros", "logsumexp", "sumsoftmaxweight",
+)  # fmt: skip
 PLACES = ("min", "max", "kmin", "kmax")
 
 
@@ -85,6 +87,7 @@ def adjoint(
 ) -> Adjoint:
     """Gradient formula of a sum, mean (times 1 / count), product or logsumexp."""
     out = "i" if axis == "j" else "j"
+    formula, reduction = composed(formula, reduction)
     formula = expand(formula)
     weight = None if weight is None else expand(weight)
     width = formula.dim if weight is None else weight.dim
@@ -94,8 +97,13 @@ def adjoint(
     if reduction in ("sum", "mean"):
         cotangent = g
     elif reduction == "prod":
-        needs = ("prod",)
-        cotangent = g * variable(out, first_slot + 1, width) / formula
+        # The product of the others: where a factor is 0, that of all but it.
+        needs = ("prod_nonzero", "zeros")
+        others = variable(out, first_slot + 1, width)
+        zeros = variable(out, first_slot + 2, width)
+        plain = apply("eq", zeros, 0.0) * others / apply("where", formula, formula, 1.0)
+        single = apply("eq", zeros, 1.0) * others
+        cotangent = g * apply("where", formula, plain, single)
     elif reduction == "logsumexp":
         needs = ("logsumexp",)
         share = apply("exp", formula - variable(out, first_slot + 1, width))

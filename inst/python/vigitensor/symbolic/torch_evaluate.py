@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from ..errors import EngineError
+from .evaluate import composed
 from .lower import expand, swapped
 from .ranges import Ranges
 from .tables import Problem
@@ -231,6 +232,8 @@ def reduced(spec: Spec, index: Sequence[str], data: Sequence[Tensor]) -> Tensor:
 
     Data are (n, dim), (m, dim) and (1, dim).
     """
+    formula, reduction = composed(spec.formula, spec.reduction)
+    spec = spec._replace(formula=expand(formula), reduction=reduction)
     if spec.reduction not in _PLACES:
         out: Tensor = _Sum.apply(spec, tuple(index), *data)
         return out
