@@ -235,7 +235,10 @@ block_key <- function(x) {
 table_state <- function(handle) {
   src <- handle$source
   files <- src$tables[[handle$table]]
-  list(handle$table, handle$columns, handle$filters, handle$dates, handle$as,
+  # Rows of the table, before they are made into others.
+  handle$finish <- NULL
+  list(handle$table, handle$columns, handle$filters, handle$conditions,
+       handle$names, handle$dates, handle$as,
        if (is.character(files)) files_state(files) else
          count_source_rows(handle))
 }

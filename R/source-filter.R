@@ -3,7 +3,9 @@
 # list(sql, here): conditions, and the columns whose ranges only R can compare.
 filter_sql <- function(handle) {
   if (!is.null(handle$cache$filters)) return(handle$cache$filters)
-  if (!any(lengths(handle$filters))) return(list(sql = NULL, here = NULL))
+  if (!any(lengths(handle$filters))) {
+    return(list(sql = handle$conditions, here = NULL))
+  }
   plan <- column_plan(handle)
   row_of <- function(name) plan[match(name, plan$name), ]
   codes <- lapply(names(handle$filters$codes), function(name) {
@@ -21,7 +23,7 @@ filter_sql <- function(handle) {
   ranges <- lapply(names(between)[!here], function(name) {
     range_condition(handle$source, row_of(name), between[[name]])
   })
-  found <- list(sql = unlist(c(codes, values, ranges)),
+  found <- list(sql = unlist(c(handle$conditions, codes, values, ranges)),
                 here = names(between)[here])
   handle$cache$filters <- found
   found

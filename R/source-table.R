@@ -65,14 +65,10 @@ source_table <- function(src, table, columns = NULL, codes = NULL,
                          values = NULL, between = NULL, dates = NULL,
                          types = NULL) {
   check_source(src)
-  UseMethod("source_table")
-}
-
-#' @export
-source_table.claims_source <- function(src, table, columns = NULL,
-                                       codes = NULL, values = NULL,
-                                       between = NULL, dates = NULL,
-                                       types = NULL) {
+  if (source_kind(src) == "omop") {
+    others <- list(codes, values, dates, types)
+    return(omop_table(src, table, columns, between, others))
+  }
   table <- check_table_name(src, table)
   found <- source_columns(src, table)
   columns <- check_columns(columns, found$column, table)
@@ -246,7 +242,7 @@ count_source_rows <- function(handle) {
   if (is.null(handle$cache$n)) {
     filters <- filter_sql(handle)
     handle$cache$n <- if (length(filters$here) || !is.null(handle$finish)) {
-      nrow(read_source_table(handle))
+      as.double(nrow(read_source_table(handle)))
     } else {
       src <- handle$source
       n <- source_query(src, sprintf(

@@ -161,14 +161,9 @@ abort_source <- function(message, ..., code, detail = NULL) {
 #' @export
 source_tables <- function(x) {
   check_source(x)
-  UseMethod("source_tables")
+  switch(source_kind(x), dbi = dbi_tables(x), omop = omop_tables(x),
+         names(x$tables))
 }
-
-#' @export
-source_tables.claims_source <- function(x) names(x$tables)
-
-#' @export
-source_tables.dbi_source <- function(x) dbi_tables(x)
 
 # Names and types of the columns of a table: data frame of `column`, `type` (in
 # the words of the database).
