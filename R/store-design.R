@@ -104,13 +104,14 @@ check_store_columns <- function(store, needed, env, doses) {
 }
 
 write_designs <- function(store, model, progress) {
-  notes <- store_notes(store)
+  found <- engine_call("store_info", path = store$path)
+  notes <- found$notes
   bar <- progress_bar(store$n_blocks, "Design ", progress)
   on.exit(bar$done())
   first <- store_rows(read_model_block(store, 1L, notes, model), model)
   check_by_row(first, model)
   model$template <- first$template
-  place <- design_folder(store, model, first)
+  place <- design_folder(store, found$stamp, model, first)
   found <- engine_call("design_begin", path = place$path,
                        settings = list(key = place$key))
   done <- found$notes
@@ -151,12 +152,12 @@ read_model_block <- function(store, k, notes, model) {
 }
 
 # The folder of one design: other data, formula or settings are another.
-design_folder <- function(store, model, first) {
+design_folder <- function(store, stamp, model, first) {
   kept <- c("cutoff", "nknots", "lag_in", "constrained", "shape", "order",
             "basis", "label", "drug")
   text <- function(e) paste(deparse(e), collapse = " ")
   key <- rlang::hash(list(
-    store$key, store$n_people, store$n_records, store$n_blocks,
+    stamp,
     text(model$parts$surv), text(model$parts$covariates),
     text(rlang::quo_get_expr(model$weights)),
     lapply(model$settings, `[`, kept), first$rows

@@ -105,6 +105,15 @@ def test_a_damaged_file_is_named_and_never_read(tmp_path, fault):
     assert store.read(0)["b"].size == 1000  # the other block is whole
 
 
+def test_the_stamp_tells_other_values(tmp_path):
+    store = new_store(tmp_path)
+    stamp = store.stamp()
+    store.write(1, some_columns(1), {"n": 1})
+    assert store.stamp() == stamp
+    store.write(1, some_columns(2), {"n": 1})
+    assert store.stamp() != stamp
+
+
 def test_another_version_is_refused(tmp_path):
     store = new_store(tmp_path)
     file = store.path / "manifest.json"

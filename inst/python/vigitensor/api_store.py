@@ -45,6 +45,7 @@ def store_info(path: str) -> dict[str, Any]:
     return {
         "settings": store.settings(),
         "n_blocks": n,
+        "stamp": store.stamp(),
         "notes": [store.notes(k) for k in range(n)],
     }
 
