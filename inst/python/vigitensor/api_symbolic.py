@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .api_symbolic_inputs import (
     LOGICAL,
     Case,
+    gathered,
     known,
     parse_both,
     positions,
@@ -65,7 +66,8 @@ def symbolic_reduce(
     data : list of array
         Per slot (n, d) or (n,) for i and j; any shape, read row by row, for a
         parameter. Complex arrays become real and imaginary parts in turn.
-    index : list of {"i", "j", "p"}
+    index : list of {"i", "j", "p", "ij"}
+        "ij" are matrices of both, (n, m) or (n, m, d), for small blocks.
     reduction : str
         One of ``REDUCTIONS``.
     axis : {"j", "i"}
@@ -262,9 +264,10 @@ def symbolic_derivative(
     Returns
     -------
     dict
-        ``expression`` (None: zero), whose sum over ``axis`` ("i", "j" or "both") is
-        the gradient in slot ``wrt``. It uses new slots: the cotangent, then the
-        results of the reductions in ``needs``, all indexed as the result.
+        ``expression`` (None: zero), whose sum over ``axis`` ("i", "j", "both", or
+        "none" for a matrix of both) is the gradient in slot ``wrt``. It uses new
+        slots: the cotangent, then the results of the reductions in ``needs``, all
+        indexed as the result.
     """
     from .symbolic import parse
     from .symbolic.gradient import SUMS, adjoint
@@ -313,10 +316,7 @@ def symbolic_matrix(
             code="too_large",
             arg="rows",
         )
-    some = [
-        values[pick[kind]] if kind in pick else values
-        for values, kind in zip(p.data, index)
-    ]
+    some = gathered(p.data, index, pick["i"], pick["j"], False)
     return np.array(dense.matrix(expand(case.formula), some, p.numbers, n, m))
 
 

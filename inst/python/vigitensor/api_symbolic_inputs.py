@@ -75,7 +75,7 @@ class Case:
                 arg="index",
             )
         for kind in index:
-            known(kind, ("i", "j", "p"), "index")
+            known(kind, ("i", "j", "p", "ij"), "index")
         dtype = np.dtype(precision)
         arrays = [
             _array(values, kind, slot, dtype)
@@ -190,6 +190,8 @@ def _after(
 def _array(values: Any, kind: str, slot: int, dtype: Any) -> Array:
     try:
         out = np.asarray(values)
+        if kind == "ij" and out.ndim == 2:
+            out = out[:, :, None]
         if out.dtype.kind == "c":
             pairs = np.stack((out.real, out.imag), axis=-1)
             out = pairs.reshape(*out.shape[:-1], -1) if out.ndim else pairs
@@ -200,9 +202,11 @@ def _array(values: Any, kind: str, slot: int, dtype: Any) -> Array:
         ) from None
     if kind == "p":
         return out.reshape(1, -1)
+    if kind == "ij" and out.ndim == 3 and out.shape[2]:
+        return out
     if out.ndim == 1:
         out = out.reshape(-1, 1)
-    if out.ndim != 2 or out.shape[1] < 1:
+    if out.ndim != 2 or kind == "ij" or out.shape[1] < 1:
         raise EngineError(
             f"The data in slot {slot} must be a matrix of one row per {kind}; their "
             f"shape is {out.shape}.",
@@ -218,6 +222,7 @@ def _sizes(
     out = []
     for k, name in enumerate(("i", "j")):
         rows = {a.shape[0] for a, kind in zip(arrays, index) if kind == name}
+        rows |= {a.shape[k] for a, kind in zip(arrays, index) if kind == "ij"}
         if size is not None:
             rows.add(int(size[k]))
         if len(rows) > 1:
@@ -260,6 +265,18 @@ def _breaks(given: Any, dtype: Any) -> Array:
             arg="breaks",
         )
     return np.ascontiguousarray(out)
+
+
+def gathered(
+    data: Sequence[Array], kinds: Sequence[str], rows: Array, columns: Array,
+    paired: bool,
+) -> list[Array]:  # fmt: skip
+    """Data of some rows and columns; ``paired``: of pairs of them."""
+    both = (rows, columns) if paired else np.ix_(rows, columns)
+    at: dict[str, Any] = {"i": rows, "j": columns, "ij": both}
+    return [
+        values[at[kind]] if kind in at else values for values, kind in zip(data, kinds)
+    ]
 
 
 def slot_of(given: Any, n: int) -> int:

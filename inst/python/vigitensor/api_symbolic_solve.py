@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .api_symbolic_inputs import Case, known
+from .api_symbolic_inputs import Case, gathered, known
 from .api_symbolic_structure import Structure
 from .errors import EngineError
 
@@ -88,11 +88,7 @@ class Operator:
         from .symbolic.lower import expand
 
         p = self.problem
-        some = {"i": rows, "j": columns}
-        data = [
-            values[some[kind]] if kind in some else values
-            for values, kind in zip(p.data, self.kept.kinds())
-        ]
+        data = gathered(p.data, self.kept.kinds(), rows, columns, paired)
         value = dense.values(expand(self.formula), data, p.numbers, paired=paired)
         out: Array = np.broadcast_to(value[:, 0, 0], (len(rows),)).astype(np.float64)
         if self.kept.ranges is None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .api_symbolic_inputs import Case, parse_more, slot_of
+from .api_symbolic_inputs import Case, gathered, parse_more, slot_of
 from .errors import EngineError
 from .symbolic import dense
 from .symbolic.lower import expand
@@ -57,6 +57,8 @@ class Batch:
         for slot, (values, kind) in enumerate(zip(self.given, index)):
             if kind == "p":
                 continue
+            if kind == "ij":
+                raise _bad("Batches have no matrices of both i and j.")
             if values.ndim != 3:
                 raise EngineError(
                     f"In batches, the data in slot {slot} have the shape (batches, "
@@ -247,11 +249,9 @@ class Structure:
             return found
         p, axis = self.case.problem, self.case.axis
         row, column = np.nonzero(np.isinf(found["value"]) & (place >= 0))
-        pick = dict(zip("ij" if axis == "j" else "ji", (row, place[row, column])))
-        some = [
-            values[pick[kind]] if kind in pick else values
-            for values, kind in zip(p.data, self.kinds())
-        ]
+        there = place[row, column]
+        i, j = (row, there) if axis == "j" else (there, row)
+        some = gathered(p.data, self.kinds(), i, j, True)
         kept = dense.values(expand(self.keep), some, p.numbers, paired=True)[:, 0]
         part = np.where(kept.shape[1] > 1, column, 0)
         kept = np.broadcast_to(kept, (len(row), kept.shape[1]))

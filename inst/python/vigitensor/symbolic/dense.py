@@ -33,10 +33,11 @@ def values(
     Parameters
     ----------
     data : list of array
-        Per slot (n, dim) for i and j, (dim,) or (1, dim) for parameters.
+        Per slot (n, dim) for i and j, (dim,) or (1, dim) for parameters, (n, m, dim)
+        for matrices of both.
     paired : bool
         Rows and columns go together (j-th column with the i-th row): the result has
-        the shape (n, 1, components).
+        the shape (n, 1, components), and matrices of both are (n, dim).
     """
     dtype = np.result_type(*data) if data else np.dtype(np.float64)
     done: dict[Node, Array] = {}
@@ -58,6 +59,12 @@ def _value(
 ) -> Array:
     if node.op == "var":
         index, slot = node.static
+        if index in ("ij", "ji"):
+            if paired:
+                return data[slot][rows][:, None, :]
+            if index == "ij":
+                return data[slot][rows, columns]
+            return data[slot][columns, rows].transpose(1, 0, 2)
         if index == "i" or (index == "j" and paired):
             return data[slot][rows][:, None, :]
         if index == "j":

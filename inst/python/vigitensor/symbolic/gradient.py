@@ -66,7 +66,7 @@ def _fitted(part: Node, dim: int) -> Node:
 
 
 class Adjoint(NamedTuple):
-    """Formula whose sum over ``axis`` is a gradient ("both": i and j).
+    """Formula whose sum over ``axis`` is a gradient ("both": i and j; "none").
 
     ``formula`` is None where the gradient is zero. New slots of data, indexed as
     the result of the reduction: the cotangent, then the results named in ``needs``.
@@ -126,7 +126,7 @@ def adjoint(
             arg="reduction",
         )
     found = vjp(root, cotangent, [wrt])[0]
-    over = {"i": "j", "j": "i", "p": "both"}[wrt.static[0]]
+    over = {"i": "j", "j": "i", "p": "both", "ij": "none"}[wrt.static[0]]
     return Adjoint(found, over, needs)
 
 
@@ -173,6 +173,13 @@ def _sum_of(
     shape = problem.data[leaf.static[1]].shape
     if a.formula is None:
         return np.zeros(shape, problem.dtype)
+    if a.axis == "none":
+        value = dense.matrix(
+            expand(a.formula), problem.data, problem.numbers, problem.n, problem.m
+        )
+        if ranges is not None:
+            value = value * ranges.dense(problem.n, problem.m)[:, :, None]
+        return np.array(value)
     axis = "j" if a.axis == "both" else a.axis
     out = reduce(
         a.formula, problem, "sum", axis, ranges=ranges, threads=threads
@@ -198,11 +205,10 @@ def _gradient_at_places(
         wrt = [swapped(leaf) for leaf in wrt]
     g = variable("i", len(problem.data), 1)
     out = [np.zeros(problem.data[leaf.static[1]].shape, np.float64) for leaf in wrt]
-    of_j = {
-        node.static[1]
-        for node in nodes_of(formula)
-        if node.op == "var" and node.static[0] == "j"
+    index = {
+        node.static[1]: node.static[0] for node in nodes_of(formula) if node.op == "var"
     }
+    every = np.arange(len(place))
     for c in range(place.shape[1]):
         here = formula
         if formula.dim > 1 and reduction in ("min", "max"):
@@ -210,8 +216,9 @@ def _gradient_at_places(
         there = place[:, c]
         weight = np.where(there < 0, 0.0, cotangent[:, c])[:, None]
         there = np.maximum(there, 0)
+        at = {"j": (there,), "ij": (every, there), "ji": (there, every)}
         data = [
-            values[there] if slot in of_j else values
+            values[at[index[slot]]] if index.get(slot) in at else values
             for slot, values in enumerate(problem.data)
         ]
         data.append(weight.astype(problem.dtype))
@@ -222,8 +229,8 @@ def _gradient_at_places(
             value = np.broadcast_to(value, (len(there), leaf.dim))
             if leaf.static[0] == "i":
                 total += value
-            elif leaf.static[0] == "j":
-                np.add.at(total, there, value)
+            elif leaf.static[0] in at:
+                np.add.at(total, at[leaf.static[0]], value)
             else:
                 total += value.sum(axis=0).reshape(total.shape)
     return [total.astype(problem.dtype) for total in out]

@@ -46,6 +46,8 @@ def written(root: Node, problem: Problem) -> tuple[str, list[Array]]:
     for node in nodes_of(root):
         if node.op == "var":
             index, slot = node.static
+            if index not in _CODES:
+                raise _cannot("matrices of both i and j")
             values = problem.data[slot]
             text[node] = argument(
                 node, values.ravel() if index == "p" else values, index

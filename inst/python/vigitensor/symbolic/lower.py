@@ -25,10 +25,10 @@ PRODUCT_DIM = 16  # ... and |x - y|^2 and x . y of this many, register blocks
 
 
 class Contraction(NamedTuple):
-    """A tile: "sqdist" or "dot", or the sum of the components of a tree."""
+    """A tile: "sqdist" or "dot", the sum of the components of a tree, or data."""
 
-    kind: str  # "sqdist", "dot", "rolled"
-    left: Node  # of i; of a rolled sum, the tree
+    kind: str  # "sqdist", "dot", "rolled", "given"
+    left: Node  # of i; of a rolled sum, the tree; of data, the component
     right: Node  # of j
 
 
@@ -59,7 +59,7 @@ def expand(root: Node) -> Node:
 
 def swapped(root: Node) -> Node:
     """The same formula with i and j exchanged."""
-    other = {"i": "j", "j": "i"}
+    other = {"i": "j", "j": "i", "ij": "ji", "ji": "ij"}
     return rebuilt(
         root,
         {
@@ -77,7 +77,15 @@ def lower(root: Node) -> Program:
     tiles: dict[Node, Node] = {}
     for node in nodes_of(tree):
         found = _contraction(node)
-        if found is not None:
+        if node.op == "var" and node.reach == PAIR:
+            first = len(contractions)
+            contractions += [
+                Contraction("given", apply("elem", node, static=(c,)), node)
+                for c in range(node.dim)
+            ]
+            parts = [_tile(first + c) for c in range(node.dim)]
+            tiles[node] = functools.reduce(lambda a, b: apply("concat", a, b), parts)
+        elif found is not None:
             tiles[node] = _tile(len(contractions))
             contractions.append(found)
     return _hoist(rebuilt(tree, tiles), tuple(contractions))

@@ -38,6 +38,14 @@ class Ranges(NamedTuple):
             out[a:b] = size[t] - size[s]
         return out
 
+    def dense(self, n: int, m: int) -> Array:
+        """1 where a pair is met, (n, m)."""
+        out = np.zeros((n, m), bool)
+        for rows, columns in self.blocks():
+            for some in columns:
+                out[rows, some] = True
+        return out
+
     def pairs(self) -> int:
         """Number of pairs of all rows."""
         size = np.concatenate(([0], np.cumsum(np.diff(self.columns).ravel())))

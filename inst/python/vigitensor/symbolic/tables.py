@@ -30,7 +30,7 @@ _NEAR = {"float32": 0.05, "float64": 1e-3}
 class Problem(NamedTuple):
     """Data of one reduction; rows are i, columns j."""
 
-    data: Sequence[Array]  # per slot (n, dim), (m, dim) or (dim,)
+    data: Sequence[Array]  # per slot (n, dim), (m, dim), (n, m, dim) or (dim,)
     numbers: Sequence[float]
     n: int
     m: int
@@ -61,7 +61,9 @@ class Tables:
         self.dtype = problem.dtype
         self.scratch = Scratch()
         self.small = problem.n * problem.m <= SMALL
-        self.first: list[_Product | _Rolled] = []  # tiles that are filled first
+        self.first: list[
+            _Product | _Rolled | _Given
+        ] = []  # tiles that are filled first
         if self.small:
             return
         self.program: Program = _lowered(root)
@@ -69,8 +71,7 @@ class Tables:
         memory.check(memory.of_tables(self.program, problem.n, problem.m, item), states)
         self.x, self.y, self.p = tables_of(self.program, problem)
         self.first = [
-            _Rolled(c, problem) if c.kind == "rolled" else _Product(c, problem)
-            for c in self.program.contractions
+            _FIRST.get(c.kind, _Product)(c, problem) for c in self.program.contractions
         ]
 
     def _first_tiles(self, rows: slice, columns: slice) -> Array:
@@ -203,6 +204,19 @@ class _Rolled:
             )  # fmt: skip
 
 
+class _Given:
+    """A component of a matrix of i and j."""
+
+    def __init__(self, contraction: Contraction, problem: Problem) -> None:
+        index, slot = contraction.right.static
+        values = problem.data[slot][:, :, contraction.left.static[0]]
+        self.values = values if index == "ij" else values.T
+
+    def fill(self, rows: slice, columns: slice, out: Array) -> None:
+        """Write the tile (1, rows, columns)."""
+        out[0] = self.values[rows, columns]
+
+
 def _pieces(dim: int) -> list[int]:
     """Cut into equal pieces of 6 to 10 if that can be, else a shorter last one."""
     for size in (8, 10, 7, 9, 6):
@@ -263,4 +277,5 @@ def _widest(root: Node) -> int:
     return max(node.dim for node in nodes_of(root))
 
 
+_FIRST: dict[str, Any] = {"rolled": _Rolled, "given": _Given}
 _lowered = functools.lru_cache(maxsize=256)(lower)

@@ -72,6 +72,8 @@ def placed(data: Sequence[Tensor], root: Node) -> list[Tensor]:
         kind = index.get(slot, "p")
         if kind == "p":
             out.append(x.reshape(1, 1, -1))
+        elif kind in ("ij", "ji"):
+            out.append(x if kind == "ij" else x.transpose(0, 1))
         else:
             out.append(x[:, None, :] if kind == "i" else x[None])
     return out
@@ -97,7 +99,8 @@ def forward(spec: Spec, data: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     found = []
     for rows in _chunks(spec):
         some = [
-            x[rows] if index.get(slot) == "i" else x for slot, x in enumerate(whole)
+            x[rows] if index.get(slot) in ("i", "ij", "ji") else x
+            for slot, x in enumerate(whole)
         ]
         tile = values(root, some, spec.numbers)
         tile = tile.expand(rows.stop - rows.start, spec.m, tile.shape[-1])
@@ -217,8 +220,14 @@ class _Sum(torch.autograd.Function):
                 extra.append(reduced(one, index, data))
             part = spec._replace(formula=a.formula, weight=None, reduction="sum")
             names = (*index, *("i" for _ in extra))
+            if a.axis == "none":
+                root = expand(a.formula)
+                tile = values(root, placed([*data, *extra], root), spec.numbers)
+                out.append(tile.expand(spec.n, spec.m, x.shape[-1]))
+                continue
             if a.axis == "i":
-                turned = tuple({"i": "j", "j": "i", "p": "p"}[kind] for kind in names)
+                other = {"i": "j", "j": "i", "ij": "ji", "ji": "ij"}
+                turned = tuple(other.get(kind, kind) for kind in names)
                 part = part._replace(formula=swapped(a.formula), n=spec.m, m=spec.n)
                 found = reduced(part, turned, [*data, *extra])
             else:
@@ -230,7 +239,7 @@ class _Sum(torch.autograd.Function):
 def reduced(spec: Spec, index: Sequence[str], data: Sequence[Tensor]) -> Tensor:
     """The value of a reduction over j, differentiable to any order.
 
-    Data are (n, dim), (m, dim) and (1, dim).
+    Data are (n, dim), (m, dim), (n, m, dim) and (1, dim).
     """
     formula, reduction = composed(spec.formula, spec.reduction)
     spec = spec._replace(formula=expand(formula), reduction=reduction)
@@ -246,8 +255,10 @@ def reduced(spec: Spec, index: Sequence[str], data: Sequence[Tensor]) -> Tensor:
         if here.dim > 1 and spec.reduction in ("min", "max"):
             here = apply("elem", here, static=(c,))
         there = place[:, c].clamp(min=0)
+        every = torch.arange(len(there), device=there.device)
+        at = {"j": (there,), "ij": (every, there), "ji": (there, every)}
         some = [
-            x[there][:, None] if kind == "j" else x.reshape(-1, 1, x.shape[-1])
+            (x[at[kind]] if kind in at else x).reshape(-1, 1, x.shape[-1])
             for x, kind in zip(data, index)
         ]
         value = values(here, some, spec.numbers)[:, 0, :]

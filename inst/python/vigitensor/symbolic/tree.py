@@ -15,7 +15,8 @@ from ..errors import EngineError
 from .structure import dimension
 from .table import operations
 
-REACH = {"i": 1, "j": 2, "p": 0}
+# "ij" is a matrix of its own, (n, m, dim); "ji" the same lying the other way.
+REACH = {"i": 1, "j": 2, "p": 0, "ij": 3, "ji": 3}
 INFIX = {
     "add": "+",
     "sub": "-",
@@ -98,7 +99,7 @@ def variable(index: str, slot: int, dim: int) -> Node:
     """Data in ``slot``: ``dim`` numbers for each i, each j, or once ("p")."""
     if index not in REACH:
         raise EngineError(
-            f'The index of a variable must be "i", "j" or "p", not {index!r}.',
+            f'The index of a variable is "i", "j", "ij" or "p", not {index!r}.',
             code="bad_index",
             arg="expression",
         )
@@ -220,7 +221,7 @@ def formula(root: Node, names: dict[int, str] | None = None) -> str:
         args = [text[a] for a in node.args]
         if node.op == "var":
             index, slot = node.static
-            letter = {"i": "x", "j": "y", "p": "p"}[index]
+            letter = {"i": "x", "j": "y", "p": "p"}.get(index, "m")
             text[node] = (names or {}).get(slot, f"{letter}{slot}")
         elif node.op == "number":
             text[node] = f"#{node.static[0]}"
