@@ -34,7 +34,7 @@
 #' @param types Columns to read as another type: a vector with names, as
 #'   `c(person_id = "character")`. For CSV files, `"integer"`, `"numeric"`,
 #'   `"logical"`, `"Date"` too, which is then an error where a value is not.
-#' @param x,object A result of `source_table()`.
+#' @param x A result of `source_table()`.
 #' @param row.names,optional,... Not used.
 #' @return An object of class `source_table`. `as.data.frame()` gives a data
 #'   frame; `dim()` and `nrow()` count in the database. The order of the rows is
