@@ -60,6 +60,28 @@ central_slopes <- function(f, x, step = 1e-5) {
   out
 }
 
+# Slopes in some parts of a list along one direction each, or everywhere in
+# `make test-full`. still: parts that have no slope.
+part_slopes <- function(f, at, still = integer()) {
+  lapply(seq_along(at), function(k) {
+    if (k %in% still) return(if (in_full()) 0 * at[[k]] else 0)
+    along <- function(x) f(replace(at, k, list(x)))
+    if (in_full()) return(central_slopes(along, at[[k]]))
+    v <- some_direction(at[[k]])
+    (along(at[[k]] + 1e-5 * v) - along(at[[k]] - 1e-5 * v)) / 2e-5
+  })
+}
+
+some_direction <- function(x) x * 0 + cos(2 * seq_along(x))
+
+# Gradients as part_slopes() has them.
+along_parts <- function(gradient, at) {
+  unname(Map(function(g, x) {
+    stopifnot(identical(dim(g), dim(x)))
+    if (in_full()) g else sum(g * some_direction(x))
+  }, gradient, at))
+}
+
 expect_slopes <- function(f, x, tolerance = 1e-7, info = NULL) {
   expect_equal(gradient(f, x), central_slopes(f, x), tolerance = tolerance,
                info = info)
