@@ -72,8 +72,12 @@ source_blocks <- function(tables, id = "person_id", blocks = 16) {
 # Strings or numbers in all; 64-bit integers in all if they are in one.
 ids_of_one_type <- function(tables, id) {
   kinds <- vapply(tables, function(t) {
-    if (is_source_table(t)) return(id_column_plan(t, id)$kind)
-    x <- t[[id]]
+    x <- if (is_source_table(t)) {
+      one <- id_column_plan(t, id)
+      if (one$kind != "any") return(one$kind)
+      source_query(t$source, sprintf("SELECT %s FROM %s t WHERE 1 = 0",
+                                     one$sql, handle_from(t)))[[1L]]
+    } else t[[id]]
     if (is.factor(x) || is.character(x)) "character" else
       if (is_integer64(x)) "integer64" else typeof(x)
   }, "")
@@ -84,6 +88,17 @@ ids_of_one_type <- function(tables, id) {
               some_of(names(tables)[kinds != "character"])),
       i = sprintf("`types = c(%s = \"character\")` reads strings.", id),
       arg = "id", code = "id_type"
+    )
+  }
+  generic <- vapply(tables, function(t) {
+    is_source_table(t) && t$source$dialect == "generic"
+  }, NA)
+  if (any(generic) && !all(generic)) {
+    abort_input(
+      paste("Tables of a database that is neither PostgreSQL nor SQLite cannot",
+            "be divided together with others."),
+      i = "It may compare strings in another order.", arg = "tables",
+      code = "tables"
     )
   }
   if (!"integer64" %in% kinds) return(tables)
@@ -117,27 +132,39 @@ block_cuts <- function(table, id, blocks) {
   one <- id_column_plan(table, id)
   src <- table$source
   filters <- c(filter_sql(table)$sql, sprintf("%s IS NOT NULL", one$key))
-  people <- sprintf("SELECT %s AS id, count(*) AS n FROM %s t%s GROUP BY 1",
-                    one$order, handle_from(table),
-                    where_sql(filters))
+  people <- sprintf("SELECT %s AS id, count(*) AS n FROM %s t%s GROUP BY %s",
+                    one$order, handle_from(table), where_sql(filters),
+                    if (src$dialect == "generic") one$order else "1")
+  if (src$dialect == "generic") return(cuts_in_order(src, people, one, blocks))
   # sum() of whole numbers is a decimal number in PostgreSQL: kept whole.
   counted <- sprintf(paste(
     "SELECT id, CAST(sum(n) OVER (ORDER BY id) AS bigint) AS upto,",
     "CAST(sum(n) OVER () AS bigint) AS total FROM (%s) p"
   ), people)
-  block <- if (src$dialect == "duckdb") {
-    sprintf("((upto - 1) * %d) // total", blocks)
-  } else {
-    sprintf("((upto - 1) * %d) / total", blocks)
-  }
+  divide <- if (src$dialect == "duckdb") "//" else "/"
   last <- column_sql(src$dialect, one$kind, "", "max(id)")
   answer <- source_query(src, sprintf(
-    "SELECT %s AS block, %s AS last FROM (%s) q GROUP BY 1 ORDER BY 1",
-    block, last, counted
+    "SELECT ((upto - 1) * %d) %s total AS block, %s AS last FROM (%s) q%s",
+    blocks, divide, last, counted, " GROUP BY 1 ORDER BY 1"
   ))
   if (length(answer) < 2L) return(as_kind(logical(), one$kind, "UTC"))
   last <- as_kind(answer[[2L]], one$kind, "UTC")
   last[-length(last)]
+}
+
+# Databases that we do not know, whose words for the above may differ: people
+# in the order that this database has, as it is this order that it compares by.
+cuts_in_order <- function(src, people, one, blocks) {
+  answer <- source_query(src, paste(people, "ORDER BY", one$order))
+  if (length(answer) < 2L || !length(answer[[1L]])) return(character())
+  block <- block_of(cumsum(plain_double(answer[[2L]])), blocks)
+  last <- answer[[1L]][!duplicated(block, fromLast = TRUE)]
+  last[-length(last)]
+}
+
+# upto: rows up to and with each id, ascending.
+block_of <- function(upto, blocks) {
+  floor((upto - 1) * blocks / upto[length(upto)])
 }
 
 cuts_of_ids <- function(id, blocks) {
@@ -152,8 +179,7 @@ cuts_of_ids <- function(id, blocks) {
     first <- which(!duplicated(sorted))
   }
   upto <- c(first[-1L] - 1, length(sorted))
-  block <- floor((upto - 1) * blocks / length(sorted))
-  last <- !duplicated(block, fromLast = TRUE)
+  last <- !duplicated(block_of(upto, blocks), fromLast = TRUE)
   last <- sorted[upto[last]]
   last[-length(last)]
 }

