@@ -11,8 +11,8 @@ n <- round(660000 * share)
 days <- 3650L
 
 # Patients over 10 years, one in ten of whom leaves early. Two in five take the
-# drug, in one course of about 36 dispensings of 10 days, one every 22 days: a
-# tenth of all days lies within 180 days of one.
+# drug, in one course of about 36 dispensings of 20 days, one in ten of them a
+# week late: a tenth of all days lies within 180 days of one.
 draw_cohort <- function(n) {
   set.seed(240)
   age <- sample(18:90, n, TRUE)
@@ -22,9 +22,11 @@ draw_cohort <- function(n) {
   size <- 6L + stats::rpois(length(user), 30)
   first <- 1L + floor(stats::runif(length(user)) * exit[user])
   number <- sequence(size)
-  start <- rep.int(first, size) + (number - 1L) * 22L
+  late <- cumsum(stats::runif(sum(size)) < 0.1)
+  late <- late - rep.int(late[number == 1L], size)
+  start <- as.integer(rep.int(first, size) + (number - 1L) * 20L + 7L * late)
   records <- data.frame(person_id = rep.int(user, size), start = start,
-                        stop = start + 10L,
+                        stop = start + 20L,
                         dose = rep.int(sample(c(0.5, 1, 2), length(user), TRUE),
                                        size), drug = "drug")
   base <- 0.95e-5 * exp(0.02 * (age - 50) + 0.3 * sex)
