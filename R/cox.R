@@ -40,7 +40,8 @@
 #'
 #' @param formula `Surv(time, event)` or `Surv(start, stop, event)` on terms:
 #'   any that [survival::coxph()] knows.
-#' @param data Data frame in which the variables are looked up.
+#' @param data Data frame in which the variables are looked up; or a
+#'   [claims_store()], whose fit has nothing of single rows.
 #' @param weights Case weights: positive numbers.
 #' @param subset Rows to use.
 #' @param na.action What to do with missing values: [stats::na.omit()] unless

@@ -57,7 +57,8 @@
 #'   covariates (factors, interactions, `strata()`, `offset()`, `cluster()`) and
 #'   one or more [exposure()] terms.
 #' @param data Data frame: unit rows, or with `records` one or more rows
-#'   (start, stop] per person. In any order. Times are numbers or dates.
+#'   (start, stop] per person. In any order. Times are numbers or dates. Or a
+#'   [claims_store()], which has its own `id` and `records`.
 #' @param id The column that tells people apart, bare or as a string; a column
 #'   of `records` too. Numbers, strings, a factor or 64-bit integers.
 #' @param records Data frame of dispensings: the id column, `start`, `stop`,
