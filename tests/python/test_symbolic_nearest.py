@@ -137,6 +137,13 @@ def test_nan_and_huge_numbers_go_the_other_way():
     assert (found["index"] == 11).all() and np.isnan(found["value"]).all()
     found = reduce(apply("sqdist", *leaves(3)), p, "kmin", k=2)
     assert not (found["index"] == 11).any()
+    wide = drawn(50, 400, 20)
+    wide.data[1][11, 1] = np.nan
+    expected = distances(wide)
+    found = reduce(apply("sqdist", *leaves(20)), wide, "min", "i")
+    assert (np.isnan(found["value"][:, 0]) == (np.arange(400) == 11)).all()
+    kept = np.delete(np.arange(400), 11)
+    assert (found["index"][kept, 0] == expected[:, kept].argmin(0)).all()
     huge = drawn(50, 400, 3)
     huge.data[0][3] *= 1e200
     found = reduce(apply("sqdist", *leaves(3)), huge, "min")

@@ -238,7 +238,8 @@ class _Product:
         self.x2, self.y2 = np.zeros(n, dtype), np.zeros(m, dtype)
         if self.squared:
             # Near the middle of the data, less is lost to cancellation.
-            middle = y.mean(axis=0) if m else dtype.type(0)
+            middle = y.mean(axis=0) if m else np.zeros(y.shape[1], dtype)
+            middle = np.where(np.isfinite(middle), middle, 0)  # not of a NaN
             x, y = x - middle, y - middle
             self.x2 = np.einsum("ij,ij->i", x, x)
             self.y2 = np.einsum("ij,ij->i", y, y)
