@@ -62,7 +62,7 @@ if (file.exists(file)) {
 file <- file.path(folder, "random-wce.csv")
 if (file.exists(file)) {
   replace_between("random exposures", figures(file, function(count) {
-    sprintf("%d %s, and %d are refused by both (constraints that leave nothing)",
-            count("monotone"), rising, count("refused"))
+    sprintf(paste("%d %s, and %d are refused by both (constraints that leave",
+                  "nothing)"), count("monotone"), rising, count("refused"))
   }, 8))
 }
