@@ -73,6 +73,7 @@ as.matrix.LazyTensor <- function(x, ...,
 # (rows, columns, components), complex for a complex formula.
 dense_piece <- function(x, rows, columns) {
   node <- node_of(x)
+  refuse_batch(node, "A dense piece")
   if (has_traced(node_leaves(node))) {
     out <- traced_piece(node, rows, columns)
   } else if (choose_evaluator() == "reference") {
@@ -113,7 +114,7 @@ known_size <- function(x) {
 dim.LazyTensor <- function(x) {
   node <- node_of(x)
   width <- if (is_complex_lazy(x)) node$dim %/% 2L else node$dim
-  c(node$n, node$m, width)
+  c(node$n, node$m, width, if (!is.na(node$batch)) node$batch)
 }
 
 #' @export
@@ -191,6 +192,7 @@ pick_components <- function(node, at) {
 diagonal <- function(x) {
   if (!is_lazy(x)) abort_not_lazy("diagonal")
   node <- node_of(x)
+  refuse_batch(node, "A diagonal")
   if (!is.na(node$n) && !is.na(node$m) && node$n != node$m) {
     abort_input("A diagonal needs as many rows as columns.",
                 x = sprintf("There are %d and %d.", node$n, node$m),

@@ -23,6 +23,9 @@
 #' @param knots Knots: at least `degree + 2`, increasing.
 #' @param degree Degree of the splines; `length(knots) - degree - 1` of them are
 #'   the components.
+#' @param table A matrix. `lookup(x, table)` is the row of `table` at place x,
+#'   which may be any formula; `Vij(table)` has the entries of `table` as its
+#'   own, row i and column j.
 #' @param ... LazyTensors to put one after the other.
 #' @return A [LazyTensor]. Comparisons and `one_hot()` have a gradient of zero;
 #'   that of `sqrt()`, `norm2()` and `abs()` at 0 is taken as 0.
@@ -189,4 +192,33 @@ kron <- function(x, y, dimsx, dimsy) {
 #' @export
 bspline <- function(knots, x, degree = 3L) {
   call_operation("bspline", list(knots, x), whole_number(degree, "degree", 0L))
+}
+
+#' @rdname symbolic_operations
+#' @export
+lookup <- function(x, table) {
+  if (!is_lazy(x)) abort_not_lazy("lookup")
+  if (!is_traced(table)) table <- plain_numbers(table)
+  if (is.null(dim(table))) table <- traced_reshape(table, c(length(table), 1L))
+  vecmatmult(one_hot(x, nrow(table)), Pm(table))
+}
+
+#' @rdname symbolic_operations
+#' @export
+Vij <- function(table) {
+  if (!is_traced(table)) table <- plain_numbers(table)
+  if (length(dim(table)) != 2L) {
+    abort_input("`table` must be a matrix.", code = "bad_shape", arg = "table")
+  }
+  size <- dim(table)
+  if (min(size) > 256L) {
+    abort_input("`Vij()` is for blocks with one side of 256 or fewer.",
+                x = sprintf("This one is %d x %d.", size[[1L]], size[[2L]]),
+                code = "too_large", arg = "table")
+  }
+  # A row of the matrix, of which j takes one number; or the other way round.
+  if (size[[2L]] <= size[[1L]]) {
+    return(Vi(table) | one_hot(Vj(seq_len(size[[2L]])), size[[2L]]))
+  }
+  Vj(t(table)) | one_hot(Vi(seq_len(size[[1L]])), size[[1L]])
 }

@@ -194,7 +194,8 @@ engine_gradients <- function(problem, g, slots) {
     cotangent = g, wrt = as.list(slots - 1L), reduction = problem$rule$name,
     axis = problem$axis, k = problem$k, weight = formula$weight,
     precision = engine_precision(), size = c(problem$n, problem$m),
-    structure = formula$structure, base = 1L
+    structure = formula$structure, base = 1L, engine = problem$evaluator,
+    device = evaluator_device(problem$evaluator)
   )
 }
 

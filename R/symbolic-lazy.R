@@ -19,6 +19,7 @@
 #'   which is one column for `Vi()` and `Vj()` and one parameter vector for
 #'   `Pm()`. A matrix given to `Pm()` is one parameter vector too, read row by
 #'   row. Missing values (`NA`, `NaN`) are refused; infinite ones are not.
+#'   An array of three dimensions is a batch, see below.
 #' @param index `"i"`, `"j"`, or `NULL` (or `"p"`) for a parameter.
 #' @return An object of class `"LazyTensor"`. `dim()` is the number of i, of j
 #'   (`NA`: the formula does not say) and of components. Printing it shows the
@@ -31,6 +32,10 @@
 #' vectors, and "or" between two comparisons. `x[k]` takes components, `K[i, j]`
 #' a dense piece of the matrix (see [symbolic_dense]). All places count from 1.
 #' The functions of [symbolic_operations] do the rest.
+#' @section Batches:
+#' An array (rows, components, problems) holds as many problems of one size;
+#' reductions then give arrays (rows, components, problems). Matrices beside it
+#' belong to every problem. Conditions on pairs hold in each of them.
 #' @section Numbers:
 #' A number or parameter is not part of the compiled formula: a new value is not
 #' compiled again. Whole powers from -8 to 8, `x^0.5` and `x^-0.5` are.
@@ -124,9 +129,10 @@ plain_numbers <- function(x) {
       code = "bad_type", arg = "x"
     )
   }
-  if (length(dim(x)) > 2L) {
+  if (length(dim(x)) > 3L || (is.complex(x) && length(dim(x)) > 2L)) {
     abort_input(
       "Data must have two dimensions: a row per point, a column per component.",
+      i = "A third one, for real numbers, counts problems of the same size.",
       x = sprintf("They have %d.", length(dim(x))),
       code = "bad_shape", arg = "x"
     )
@@ -155,7 +161,7 @@ numeric_columns <- function(x) {
 refuse_missing <- function(x) {
   if (!anyNA(x)) return(invisible())
   bad <- is.na(x)
-  rows <- if (is.matrix(x)) which(rowSums(bad) > 0) else which(bad)
+  rows <- if (is.null(dim(x))) which(bad) else which(rowSums(bad) > 0)
   abort_input(
     sprintf("The data have missing values (NA or NaN): %s.",
             format_rows(rows)),
@@ -176,6 +182,7 @@ interleave_parts <- function(x) {
 # The matrix of a leaf; nothing is copied where it is one already.
 shape_leaf <- function(x, index) {
   size <- dim(x)
+  if (length(size) == 3L) return(shape_batch(x, index))
   if (index == "p") {
     if (!length(x)) abort_empty_leaf()
     if (length(size) == 2L && size[[1L]] > 1L) x <- t(x)

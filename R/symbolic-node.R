@@ -1,13 +1,14 @@
 # Expression trees. A node is an environment, so that a part used twice stays
 # one part: `op`, `args`, `static` (whole numbers), `dim` (components), `reach`
-# (1: of i, 2: of j, 3: of both), `n` and `m` (how many i and j there are, NA:
-# unknown). Leaves: "var" (data), "number" (a user's number) and "const" (a
-# number that belongs to the formula itself, such as the 1 in 1 + x^2 of a
-# derivative).
+# (1: of i, 2: of j, 3: of both), `n`, `m` and `batch` (how many i, j and
+# problems there are, NA: unknown). Leaves: "var" (data), "number" (a user's
+# number) and "const" (a number that belongs to the formula itself, such as the
+# 1 in 1 + x^2 of a derivative).
 
-new_node <- function(op, args, static, dim, reach, n, m) {
+new_node <- function(op, args, static, dim, reach, n, m,
+                     batch = NA_integer_) {
   list2env(list(op = op, args = args, static = static, dim = as.integer(dim),
-                reach = reach, n = n, m = m),
+                reach = reach, n = n, m = m, batch = batch),
            parent = emptyenv())
 }
 
@@ -18,7 +19,9 @@ new_leaf <- function(data, index, name = NULL, dim = ncol(data),
   node <- new_node("var", list(), integer(), dim,
                    c(i = 1L, j = 2L, p = 0L)[[index]],
                    if (index == "i") rows else NA_integer_,
-                   if (index == "j") rows else NA_integer_)
+                   if (index == "j") rows else NA_integer_,
+                   if (length(dim(data)) == 3L) dim(data)[[3L]] else
+                     NA_integer_)
   node$data <- data
   node$index <- index
   node$name <- name
@@ -48,7 +51,7 @@ apply_op_list <- function(name, args, static = integer()) {
   reach <- 0L
   for (arg in args) reach <- bitwOr(reach, arg$reach)
   new_node(name, args, static, dim, reach, common_size(args, "n", name),
-           common_size(args, "m", name))
+           common_size(args, "m", name), common_size(args, "batch", name))
 }
 
 # Sums and products with the 0 and 1 of derivatives.
@@ -84,6 +87,12 @@ common_size <- function(args, what, name) {
 }
 
 abort_sizes <- function(what, sizes, name) {
+  if (what == "batch") {
+    abort_input("Arrays of one formula have different numbers of problems.",
+                x = sprintf("Their third dimensions are %s.",
+                            paste(sizes, collapse = " and ")),
+                code = "bad_size", arg = name)
+  }
   index <- if (what == "n") "i" else "j"
   abort_input(
     sprintf("Data indexed by %s have different numbers of rows.", index),

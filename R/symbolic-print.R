@@ -17,6 +17,7 @@ format.LazyTensor <- function(x, ...) {
   kind <- if (is_complex_lazy(x)) "ComplexLazyTensor" else "LazyTensor"
   inner <- if (size[[3L]] == "1") "1 component" else
     paste(size[[3L]], "components")
+  if (!is.na(node$batch)) inner <- sprintf("%s, %d problems", inner, node$batch)
   text <- node_text(node, slots, names)
   if (nchar(text) > 500L) text <- paste0(substr(text, 1L, 497L), "...")
   data <- vapply(seq_along(names), function(k) {
@@ -28,6 +29,9 @@ format.LazyTensor <- function(x, ...) {
 
 leaf_line <- function(name, leaf) {
   n <- format(nrow(leaf$data), big.mark = ",")
+  if (!is.na(leaf$batch)) {
+    n <- sprintf("%d problems of %s", leaf$batch, n)
+  }
   text <- if (leaf$index == "p") {
     sprintf("%d parameter%s", leaf$dim, if (leaf$dim == 1L) "" else "s")
   } else {

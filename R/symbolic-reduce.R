@@ -60,6 +60,12 @@ reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
   if (complex && !rule$name %in% c("sum", "mean")) abort_complex(reduction)
   node <- node_of(x)
   weight <- weight_node(weight, index, rule)
+  if (!is.na(apply_pair(node, weight)$batch)) {
+    return(batch_reduction(node, rule, weight, list(
+      index = index, K = K, pairs = as_pairs(pairs), na.rm = na.rm,
+      breaks = breaks, evaluator = choose_evaluator(evaluator)
+    )))
+  }
   setting <- list(index = index, K = K, pairs = as_pairs(pairs),
                   breaks = breaks, evaluator = choose_evaluator(evaluator))
   if (isTRUE(na.rm)) {
@@ -239,7 +245,7 @@ check_k <- function(K, rule, most) {
   as.integer(K)
 }
 
-evaluators <- c("auto", "reference", "cpu")
+evaluators <- c("auto", "reference", "cpu", "torch", "keops")
 
 choose_evaluator <- function(evaluator = NULL) {
   evaluator <- evaluator %||% getOption("vigitensor.evaluator", "auto")
@@ -253,7 +259,7 @@ choose_evaluator <- function(evaluator = NULL) {
     )
   }
   if (evaluator != "auto") return(evaluator)
-  if (choose_engine() == "reference") "reference" else "cpu"
+  choose_engine()
 }
 
 # ---- computing --------------------------------------------------------------
@@ -261,9 +267,9 @@ choose_evaluator <- function(evaluator = NULL) {
 # Value: list of `value` and `index`, matrices, as far as the rule has them.
 run_reduction <- function(problem) {
   if (problem$evaluator == "reference") return(reference_reduction(problem))
-  if (!is.null(problem$pairs) || !is.null(problem$breaks)) {
-    return(run_structured(problem))
-  }
+  plain <- is.null(problem$pairs) && is.null(problem$breaks) &&
+    problem$evaluator == "cpu"
+  if (!plain) return(run_structured(problem))
   formula <- symbolic_formula_of(problem$root, problem$weight)
   # Few arguments: each costs as much as a small reduction.
   index <- vapply(formula$leaves, `[[`, "", "index")
@@ -278,18 +284,26 @@ run_reduction <- function(problem) {
   )
 }
 
-# With pairs left out, or cells of a histogram.
-run_structured <- function(problem) {
+# With pairs left out, cells of a histogram, or another evaluator.
+run_structured <- function(problem, batch = NULL) {
   formula <- symbolic_formula_of(problem$root, problem$weight, problem$pairs)
   engine_call(
     "symbolic_reduce", expression = formula$expression,
-    data = lapply(formula$leaves, `[[`, "data"),
+    data = lapply(formula$leaves, function(leaf) {
+      if (is.null(batch)) leaf$data else batch_first(leaf)
+    }),
     index = lapply(formula$leaves, `[[`, "index"),
     reduction = problem$rule$name, axis = problem$axis, k = problem$k,
     weight = formula$weight, precision = engine_precision(), base = 1L,
     size = c(problem$n, problem$m), structure = formula$structure,
-    breaks = problem$breaks
+    breaks = problem$breaks, batch = batch, engine = problem$evaluator,
+    device = evaluator_device(problem$evaluator)
   )
+}
+
+evaluator_device <- function(evaluator) {
+  device <- getOption("vigitensor.device", "auto")
+  if (evaluator == "cpu" || identical(device, "auto")) NULL else device
 }
 
 engine_precision <- function() {

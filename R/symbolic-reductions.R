@@ -17,11 +17,12 @@
 #'   negative, and in `logsumexp()` and `sumsoftmaxweight()` vectors.
 #' @param evaluator `NULL` for option `vigitensor.evaluator`, by default
 #'   `"auto"`: `"cpu"` where the engine is there, `"reference"` otherwise.
-#'   `"reference"` is dense R code, slow and plain.
+#'   `"reference"` is dense R code, slow and plain; `"torch"` computes dense
+#'   pieces on the device of option `vigitensor.device`; `"keops"` uses PyKeOps
+#'   where it is installed, for what it can do.
 #' @param pairs Which pairs (i, j) count, see [symbolic_pairs()]; `NULL`: all.
-#' @param na.rm `TRUE`: leave values out that are NaN (`sum()`, `prod()`,
-#'   `min()`,
-#'   `max()`, `any()` and `all()` take it as well).
+#' @param na.rm `TRUE`: leave values out that are NaN (`sum()`, `prod()` and
+#'   their like take it as well).
 #' @param breaks Limits of cells \[a, b); the last one holds its end.
 #' @param name Name of a reduction: `"sum"`, `"Kmin"`, ...
 #' @param ... Not used.
@@ -30,7 +31,8 @@
 #'   integers counted from 1 for places. `min_argmin()` and its like return a
 #'   list of `value` and `index`. The columns are the components of the formula,
 #'   or the `K` values, best first; of equal values the first place counts.
-#'   A formula that depends on the vanishing index alone gives one row.
+#'   A formula that depends on the vanishing index alone gives one row; a batch
+#'   of problems (see [LazyTensor]) an array with a third dimension.
 #'
 #'   \describe{
 #'   \item{`mean()`, `variance()`}{With weights w: sum(w F) / sum(w), and the

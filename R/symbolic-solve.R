@@ -2,19 +2,21 @@
 
 #' Linear systems and eigenpairs of symbolic matrices
 #'
-#' `solve(a, b, alpha)` gives x with (K + alpha I) x = b for a symmetric, positive
-#' definite symbolic matrix, by conjugate gradients with a preconditioner; `eigs()`
-#' the largest or smallest eigenvalues of a symmetric one. Both need products with
-#' K alone, in memory linear in n.
+#' `solve(a, b, alpha)` gives x with (K + alpha I) x = b for a symmetric,
+#' positive definite symbolic matrix, by conjugate gradients with a
+#' preconditioner; `eigs()` the largest or smallest eigenvalues of a symmetric
+#' one. Both need products with K alone, in memory linear in n.
 #'
-#' @param a,x A square [LazyTensor] of one component, symmetric: the same data by
+#' @param a,x A square [LazyTensor] of one component, symmetric: the same data
+#'   by
 #'   i and by j. Symmetry is not checked.
 #' @param b A vector, or a matrix with a right side in each column.
 #' @param alpha Added to the diagonal.
 #' @param tolerance The residual to reach, relative to b; for `eigs()`, relative
 #'   to the largest eigenvalue.
 #' @param max_iter Steps at most. A warning says when the tolerance was not met.
-#' @param preconditioner `"cholesky"` (pivoted, partial), `"nystrom"` or `"none"`.
+#' @param preconditioner `"cholesky"` (pivoted, partial), `"nystrom"` or
+#'   `"none"`.
 #' @param rank Size of the preconditioner.
 #' @param pairs Which pairs count, see [symbolic_pairs()].
 #' @param report `TRUE`: a list of the solution `x`, `converged`, `iterations`,
@@ -79,6 +81,7 @@ solve.LazyTensor <- function(a, b, alpha = 0, tolerance = 1e-6,
 }
 
 square_size <- function(x) {
+  refuse_batch(node_of(x), "A system")
   size <- dim(x)
   if (size[[3L]] != 1L) {
     abort_input("The matrix must have one component.",

@@ -143,6 +143,25 @@ test_that("complex arithmetic is that of R", {
   expect_false(inherits(Re(Z), "ComplexLazyTensor"))
 })
 
+test_that("tables are looked up, by a place or by both indices", {
+  table <- matrix(1:8 + 0.5, 4)
+  at <- c(3, 1, 4, 4, 2)
+  A <- with_random_seed(4, matrix(rnorm(35), 5))
+  d <- dense_sqdist(x, y)
+  for (evaluator in evaluators_here()) {
+    withr::local_options(vigitensor.evaluator = evaluator)
+    expect_close(rows(lookup(Vi(at), table)), table[at, ])
+    expect_close(sum(Vij(A) * sqdist(Vi(x), Vj(y)), "j"),
+                 matrix(rowSums(A * d)))
+    expect_close(sum(Vij(t(A)) * sqdist(Vi(y), Vj(x)), "j"),
+                 matrix(colSums(A * d)))
+  }
+  expect_equal(gradient(function(A) sum(sum(Vij(A)^2, "i")), A), 2 * A)
+  expect_equal(gradient(function(v) sum(sum(lookup(Vi(at), v), "i")), table),
+               matrix(c(1, 1, 1, 2), 4, 2))
+  expect_error(Vij(matrix(0, 300, 300)), class = "vigitensor_error_too_large")
+})
+
 test_that("operands that say too little are refused", {
   expect_error(Vi(x) + x, class = "vigitensor_error_bad_operand")
   expect_error(Vi(x) + "a", class = "vigitensor_error_bad_operand")
