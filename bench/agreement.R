@@ -87,12 +87,13 @@ if (is.null(drugdata)) {
   results$drugdata <- summarise("drugdata", "77,038 rows", found)
 }
 
-demo_file <- function(name) file.path(".cache", "demo", paste0(name, ".csv"))
-if (!all(file.exists(demo_file(c("people", "dispensings"))))) {
+demo_file <- file.path("demo-output", "study.rds")
+if (!file.exists(demo_file)) {
   cat("Records of the demo: not here (run `make demo`)\n")
 } else {
-  people <- utils::read.csv(demo_file("people"))
-  dispensings <- utils::read.csv(demo_file("dispensings"))
+  study <- readRDS(demo_file)
+  people <- study$people
+  dispensings <- study$records
   found <- vapply(c(90, 180), function(cutoff) {
     compare(function(engine) {
       wce(Surv(entry, exit, event) ~ sex + year_of_birth +

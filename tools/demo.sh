@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 bash tools/setup.sh system demo package engine
 mkdir -p demo-output
 
-say "Reading the OMOP GiBleed database (SQL in tools/demo/)"
-"$DEMO_VENV/bin/python" tools/demo/extract.py "$CACHE/demo"
+say "Copying the OMOP GiBleed database to SQLite"
+"$DEMO_VENV/bin/python" tools/demo/extract.py "$CACHE/demo/omop.sqlite"
 say "Fitting"
-Rscript --vanilla tools/demo.R "$CACHE/demo" demo-output
+Rscript --vanilla tools/demo.R "$CACHE/demo/omop.sqlite" demo-output
