@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
+import threading
+import time
 
 import duckdb
 import numpy as np
@@ -102,3 +106,15 @@ def test_memory_that_does_not_suffice(tmp_path, monkeypatch):
             memory_mb=20,
         )
     assert caught.value.code == "memory"
+
+
+def test_ctrl_c_ends_a_query():
+    begun = time.monotonic()
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        api.source_query(
+            "SELECT count(*) FROM range(300000) a(i), range(300000) b(j) "
+            "WHERE i * j % 7 = 3"
+        )
+    assert time.monotonic() - begun < 10
+    assert api.source_query("SELECT 2 AS a")["columns"][0].tolist() == [2]

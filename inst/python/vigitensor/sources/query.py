@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,6 +74,7 @@ def connect(
         settings["memory_limit"] = f"{int(memory_mb)}MB"
     connection = duckdb.connect(config=settings)
     try:
+        connection.execute("SET enable_progress_bar = false")
         yield connection
     finally:
         connection.close()
@@ -93,9 +95,7 @@ def query(
     """
     with connect(threads, memory_mb) as connection:
         try:
-            answer = connection.execute(sql)
-            names = [column[0] for column in answer.description]
-            arrays = answer.fetchnumpy()
+            names, arrays = _interruptible(connection, sql)
         except Exception as error:
             raise refused(error) from error
     kinds, columns = [], []
@@ -105,6 +105,29 @@ def query(
         kinds.append(kind)
         columns.append(column)
     return {"names": names, "kinds": kinds, "columns": columns}
+
+
+def _interruptible(connection: Any, sql: str) -> tuple[list[str], dict[str, Any]]:
+    """Run a query where Ctrl-C is heard.
+
+    R's interrupts reach Python between two of its instructions, of which there is
+    none while DuckDB works: a thread waits for it, and this one for the thread.
+    """
+
+    def work() -> tuple[list[str], dict[str, Any]]:
+        answer = connection.execute(sql)
+        names = [column[0] for column in answer.description]
+        return names, answer.fetchnumpy()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(work)
+        try:
+            while not wait([running], timeout=0.1).done:
+                pass
+        except BaseException:
+            connection.interrupt()
+            raise
+    return running.result()
 
 
 def _column(values: Any) -> tuple[str, Any]:
