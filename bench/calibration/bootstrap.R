@@ -5,9 +5,9 @@
 #     [replicates=500] [times=200] [chunk=5] [check=0]
 #
 # Data set r is that of run.R, with seed r. Results go to work/ beside this file
-# and are gone on with, as those of run.R are; collect.R adds them to its tables.
-# All cases get their first `chunk` data sets, then the next: a run that is
-# stopped has about as many of each. check: for so many data sets, is
+# and are gone on with, as those of run.R are; collect.R adds them to its
+# tables. All cases get their first `chunk` data sets, then the next: a run that
+# is stopped has about as many of each. check: for so many data sets, is
 # bootstrap(reselect = TRUE) the same as what is put together here?
 
 source(file.path("bench", "calibration", "common.R"))
