@@ -87,8 +87,8 @@ reduction_cotangent <- function(problem, g, out, result) {
       }
       list(root = root, cotangent = apply_op("div", g, count))
     },
-    prod = list(root = root, cotangent = apply_op(
-      "div", times(g, result(out)), root
+    prod = list(root = root, cotangent = times(
+      g, others_product(problem, out, result)
     )),
     logsumexp = {
       seed <- times(g, share_of(result(out)))
@@ -111,4 +111,25 @@ reduction_cotangent <- function(problem, g, out, result) {
            cotangent = apply_op("concat", inner, times(g, share)))
     }
   )
+}
+
+# Product of all other factors. Where the product is 0, zeros are counted: it is
+# that of the factors that are not 0, if there is one 0 and it is this one.
+others_product <- function(problem, out, result) {
+  root <- problem$root
+  if (!any(plain_value(out) == 0, na.rm = TRUE)) {
+    return(apply_op("div", result(out), root))
+  }
+  where <- function(test, yes, no) apply_op("where", test, yes, no)
+  zero <- apply_op("eq", root, const_node(0))
+  zeros <- result(plain_value(sum_of_node(zero, problem$axis, problem)))
+  rest <- problem
+  rest$root <- where(zero, const_node(1), root)
+  total <- if (has_traced(node_leaves(root))) traced_reduction(rest) else
+    run_reduction(rest)
+  total <- result(total$value)
+  none <- const_node(0)
+  where(zero, where(apply_op("eq", zeros, const_node(1)), total, none),
+        where(apply_op("eq", zeros, none), apply_op("div", total, rest$root),
+              none))
 }

@@ -43,6 +43,7 @@
 #' `vigitensor_error_missing` (with the rows in `$rows`), `_bad_type`,
 #' `_bad_shape`, `_bad_index`, `_bad_size` (different numbers of rows for one
 #' index), `_bad_dimension` (components that do not fit), `_bad_operand`.
+#' @aliases show,symbolic-method
 #' @seealso [symbolic_reductions], [symbolic_operations], [symbolic_dense],
 #'   [gradient()]
 #' @export

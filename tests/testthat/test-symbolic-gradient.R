@@ -158,6 +158,17 @@ test_that("shapes and names are those of x", {
   expect_identical(gradient(function(x, k) k * x, 2, k = 3), 3)
 })
 
+test_that("a product that is 0 has a gradient", {
+  f <- function(x) sum(prod(Vi(x) - Vj(c(1, 2, 4)), index = "j"))
+  for (evaluator in evaluators_here()) {
+    withr::local_options(vigitensor.evaluator = evaluator)
+    expect_equal(gradient(f, c(1, 3, 2, 4)), c(3, -1, -2, 6))
+    expect_equal(gradient(function(y) sum(prod(Vi(c(0, 5)) * Vj(y),
+                                               index = "j")), c(0, 2, 3)),
+                 c(750, 0, 0))
+  }
+})
+
 test_that("places are plain numbers inside a gradient", {
   expect_slopes(function(x) {
     at <- argmin(sqdist(Vi(x), Vj(y)), "j")
