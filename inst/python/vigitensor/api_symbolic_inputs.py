@@ -195,7 +195,7 @@ def _array(values: Any, kind: str, slot: int, dtype: Any) -> Array:
         if out.dtype.kind == "c":
             pairs = np.stack((out.real, out.imag), axis=-1)
             out = pairs.reshape(*out.shape[:-1], -1) if out.ndim else pairs
-        out = np.asarray(out, dtype)
+        out = _converted(out, dtype)
     except (TypeError, ValueError):
         raise EngineError(
             f"The data in slot {slot} must be numeric.", code="bad_type", arg="data"
@@ -213,6 +213,22 @@ def _array(values: Any, kind: str, slot: int, dtype: Any) -> Array:
             code="bad_shape",
             arg="data",
         )
+    return out
+
+
+def _converted(values: Array, dtype: Any) -> Array:
+    """The same in another precision; many rows by all threads."""
+    if values.dtype == dtype or values.ndim == 0 or len(values) < 1 << 18:
+        return np.asarray(values, dtype)
+    from . import pool
+
+    out = np.empty_like(values, dtype)
+
+    def convert(some: slice) -> None:
+        out[some] = values[some]
+
+    step = 1 << 17
+    pool.run_slices(convert, [slice(k, k + step) for k in range(0, len(out), step)])
     return out
 
 

@@ -123,7 +123,7 @@ class _Run:
     def states(self, reducer: Reduction, components: int) -> float:
         """Bytes of the states of all rows, twice, and of a thread's tiles."""
         row = sum(a.nbytes for a in reducer.start(1))
-        pairs = min(self.problem.n, TILE_ROWS) * min(self.problem.m, TILE_COLUMNS)
+        pairs = TILE_ROWS * min(self.problem.m, TILE_COLUMNS)
         item = self.problem.dtype.itemsize
         tiles = memory.of_tiles(components + 1, pairs, item)
         return 2.0 * row * self.problem.n + tiles
@@ -222,9 +222,11 @@ def _tiles(
     for r in range(rows.start, rows.stop, TILE_ROWS):
         end = min(r + TILE_ROWS, rows.stop)
         part = slice(r - rows.start, end - rows.start)
+        # Fewer rows, longer tiles: as many pairs for the price of a call.
+        step = TILE_COLUMNS * min(16, max(1, TILE_ROWS // (end - r)))
         for some in columns:
-            for c in range(some.start, some.stop, TILE_COLUMNS):
-                yield part, slice(r, end), slice(c, min(c + TILE_COLUMNS, some.stop))
+            for c in range(some.start, some.stop, step):
+                yield part, slice(r, end), slice(c, min(c + step, some.stop))
 
 
 def tasks_of(n: int, m: int) -> list[tuple[slice, slice]]:

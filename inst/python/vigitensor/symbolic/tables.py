@@ -22,6 +22,7 @@ Fill = Callable[[slice, slice], Array]
 # So few pairs are computed by NumPy before a compiler has begun. A limit set by the
 # sizes alone, so that the same call gives the same bits on any day.
 SMALL = 1 << 13
+FEW = 4
 _RUN = 1 << 16  # rows of a table made at a time
 # What is left of |x|^2 + |y|^2 below which a distance is computed anew.
 _NEAR = {"float32": 0.05, "float64": 1e-3}
@@ -69,10 +70,30 @@ class Tables:
         self.program: Program = _lowered(root)
         item = self.dtype.itemsize
         memory.check(memory.of_tables(self.program, problem.n, problem.m, item), states)
-        self.x, self.y, self.p = tables_of(self.program, problem)
+        # For few rows, copying the columns would take longer than all the rest:
+        # their table is made a piece at a time where it is used.
+        self.lazy = problem.n <= FEW and not self.program.contractions
+        given = self.program
+        if self.lazy:
+            given = given._replace(parts={**given.parts, "j": ()})
+        self.x, self.y, self.p = tables_of(given, problem)
         self.first = [
             _FIRST.get(c.kind, _Product)(c, problem) for c in self.program.contractions
         ]
+
+    def _piece(self, columns: slice) -> tuple[Array, int, int]:
+        """A table that holds these columns, and the first and last of them there."""
+        if not self.lazy:
+            return self.y, columns.start, columns.stop
+        parts, width = self.program.parts["j"], columns.stop - columns.start
+        out = self.scratch.get("piece", (table_rows(parts), width), self.dtype)
+        row = 0
+        for part in parts:
+            p = self.problem
+            values = dense.values(part, p.data, p.numbers, slice(None), columns)
+            out[row : row + part.dim] = values.reshape(-1, part.dim).T
+            row += part.dim
+        return out, 0, width
 
     def _first_tiles(self, rows: slice, columns: slice) -> Array:
         n, m = rows.stop - rows.start, columns.stop - columns.start
@@ -99,10 +120,8 @@ class Tables:
             t = self._first_tiles(rows, columns)
             shape = (root.dim, rows.stop - rows.start, columns.stop - columns.start)
             out = self.scratch.get("tile", shape, self.dtype)
-            run(
-                self.p, self.x, self.y, t, rows.start, rows.stop,
-                columns.start, columns.stop, out,
-            )  # fmt: skip
+            y, first, last = self._piece(columns)
+            run(self.p, self.x, y, t, rows.start, rows.stop, first, last, out)
             return out
 
         return fill
@@ -135,9 +154,16 @@ class Tables:
             t = _nothing(self.dtype)
             if self.first:
                 t = self._first_tiles(rows, columns[0])
+            total = np.zeros((root.dim, rows.stop - rows.start))
+            if self.lazy:
+                for c in columns:
+                    for k in range(c.start, c.stop, _RUN):
+                        y, *edge = self._piece(slice(k, min(k + _RUN, c.stop)))
+                        block = np.array([[rows.start, rows.stop, *edge]])
+                        run(self.p, self.x, y, t, block, rows.start, total)
+                return total.T
             edges = [(rows.start, rows.stop, c.start, c.stop) for c in columns]
             blocks = np.array(edges, np.int64).reshape(-1, 4)
-            total = np.zeros((root.dim, rows.stop - rows.start))
             run(self.p, self.x, self.y, t, blocks, rows.start, total)
             return total.T
 
