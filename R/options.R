@@ -11,7 +11,8 @@
 #'   first GPU if there is one), `"cpu"`, `"cuda"`, or a GPU by number,
 #'   `"cuda:1"`.}
 #' \item{`vigitensor.memory_mb`}{Memory in megabytes that a fit of engine
-#'   `"torch"` may take on the device; `NULL`: a quarter of what is free.}
+#'   `"torch"` may take on the device, and one from a [claims_store()] of main
+#'   memory; `NULL`: a quarter of what is free.}
 #' \item{`vigitensor.threads`}{Number of threads of the fast engine; `NULL`: all
 #'   cores that the process may use. Results do not depend on it.}
 #' \item{`vigitensor.precision`}{`"double"`.}

@@ -15,7 +15,8 @@ fit <- function(data, records = NULL) {
 }
 # Fits in turn, so that what else the machine does meets all of them alike.
 in_turn <- function(calls, times = 5L) {
-  seconds <- matrix(0, times, length(calls), dimnames = list(NULL, names(calls)))
+  seconds <- matrix(0, times, length(calls))
+  colnames(seconds) <- names(calls)
   lapply(calls, function(call) quiet(call()))
   for (k in seq_len(times)) {
     for (name in names(calls)) {
