@@ -7,7 +7,10 @@
 # The command finds host:port:user:password in VIGITENSOR_POSTGRES. Where no
 # server is installed it is run without.
 set -euo pipefail
+# The command runs where it was given; lib.sh goes elsewhere.
+HERE="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$HERE"
 
 # Debian keeps the server's programs off the PATH, one folder per version.
 programs() {

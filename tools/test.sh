@@ -78,7 +78,8 @@ build_package() {
 check_with_engine() {
   rm -rf "$BUILD/check"
   mkdir -p "$BUILD/check"
-  R CMD check --no-manual --output="$BUILD/check" \
+  bash "$ROOT/tools/postgres.sh" R CMD check --no-manual \
+    --output="$BUILD/check" \
     "$BUILD"/package/vigitensor_*.tar.gz
 }
 

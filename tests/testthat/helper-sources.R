@@ -193,29 +193,25 @@ local_sqlite <- function(tables = list(), frame = parent.frame()) {
 
 # ---- PostgreSQL -------------------------------------------------------------
 
-.postgres <- new.env(parent = emptyenv())
-
-postgres_programs <- function() {
-  found <- c(rev(Sys.glob("/usr/lib/postgresql/*/bin")),
-             dirname(Sys.which("initdb")))
-  found <- found[file.exists(file.path(found, "initdb"))]
-  if (length(found)) found[1L] else ""
+# "host:port:user:password" of a server for tests; tools/postgres.sh starts one.
+postgres_address <- function() {
+  strsplit(Sys.getenv("VIGITENSOR_POSTGRES"), ":", fixed = TRUE)[[1L]]
 }
 
-# A connection to the tests' server, which is started once and stopped when all
-# tests are over. CI fails where there is none.
+# A connection until the test is over. Where an engine is required, a server is
+# too.
 local_postgres <- function(frame = parent.frame()) {
-  testthat::skip_on_cran()
   reason <- if (!requireNamespace("RPostgreSQL", quietly = TRUE)) {
     "RPostgreSQL is not installed"
-  } else if (!nzchar(postgres_programs())) {
-    "no PostgreSQL server is installed"
+  } else if (length(postgres_address()) != 4L) {
+    "there is no PostgreSQL server (VIGITENSOR_POSTGRES)"
   }
   if (!is.null(reason)) {
-    if (engine_is_required()) stop(reason, call. = FALSE)
+    if (engine_is_required()) {
+      stop(reason, ": run it by tools/postgres.sh.", call. = FALSE)
+    }
     testthat::skip(reason)
   }
-  if (is.null(.postgres$port)) start_postgres()
   con <- connect_postgres()
   withr::defer(suppressWarnings(try(DBI::dbDisconnect(con), silent = TRUE)),
                envir = frame)
@@ -223,69 +219,10 @@ local_postgres <- function(frame = parent.frame()) {
 }
 
 connect_postgres <- function() {
-  DBI::dbConnect(RPostgreSQL::PostgreSQL(), host = "127.0.0.1",
-                 port = .postgres$port, user = "tester", dbname = "postgres",
-                 password = .postgres$password)
-}
-
-# The server will not run as root.
-as_postgres_user <- function(program, arguments) {
-  program <- file.path(postgres_programs(), program)
-  root <- Sys.info()[["effective_user"]] == "root"
-  status <- withr::with_dir(.postgres$folder, system2(
-    if (root) "runuser" else program,
-    shQuote(c(if (root) c("-u", "postgres", "--", program), arguments)),
-    stdout = file.path(.postgres$out, "out"),
-    stderr = file.path(.postgres$out, "err")
-  ))
-  if (status != 0L) {
-    stop(paste(c(basename(program), "failed:",
-                 readLines(file.path(.postgres$out, "err"))), collapse = "\n"),
-         call. = FALSE)
-  }
-}
-
-start_postgres <- function() {
-  # Not below R's own folder, which only this user may enter.
-  .postgres$folder <- tempfile("vigitensor-postgres-", dirname(tempdir()))
-  .postgres$out <- withr::local_tempdir(.local_envir = testthat::teardown_env())
-  dir.create(.postgres$folder, mode = "0700")
-  .postgres$password <- basename(tempfile("secret"))
-  secret <- file.path(.postgres$folder, "secret")
-  writeLines(.postgres$password, secret)
-  if (Sys.info()[["effective_user"]] == "root") {
-    system2("chown", c("-R", "postgres", shQuote(.postgres$folder)))
-  }
-  withr::defer(stop_postgres(), testthat::teardown_env())
-  data <- file.path(.postgres$folder, "data")
-  as_postgres_user("initdb", c("-D", data, "-U", "tester", "-E", "UTF8",
-                               "--no-locale", "--no-sync", "--auth",
-                               "scram-sha-256", paste0("--pwfile=", secret)))
-  for (attempt in 1:5) {
-    # Of this process's own, whatever the seed of a test.
-    port <- 20000L + (Sys.getpid() * 7L + attempt * 1009L) %% 40000L
-    started <- tryCatch({
-      as_postgres_user("pg_ctl", c(
-        "-D", data, "-w", "-t", "60", "-l", file.path(.postgres$folder, "log"),
-        "-o", paste("-p", port, "-c listen_addresses=127.0.0.1",
-                    "-c unix_socket_directories='' -c fsync=off"), "start"
-      ))
-      TRUE
-    }, error = function(e) e)
-    if (isTRUE(started)) break
-  }
-  if (!isTRUE(started)) stop(started)
-  .postgres$port <- port
-}
-
-stop_postgres <- function() {
-  if (!is.null(.postgres$port)) {
-    try(as_postgres_user("pg_ctl", c("-D", file.path(.postgres$folder, "data"),
-                                     "-m", "immediate", "stop")),
-        silent = TRUE)
-  }
-  unlink(.postgres$folder, recursive = TRUE)
-  .postgres$port <- NULL
+  at <- postgres_address()
+  DBI::dbConnect(RPostgreSQL::PostgreSQL(), host = at[1L],
+                 port = as.integer(at[2L]), user = at[3L], password = at[4L],
+                 dbname = "postgres")
 }
 
 # Tables with the types of a real database; bigint where R has integer64.

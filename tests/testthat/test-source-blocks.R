@@ -53,7 +53,9 @@ test_that("blocks of data frames are a partition, whole people, nearly equal", {
 test_that("blocks are the same in every kind of source", {
   skip_if_not_installed("bit64")
   duckdb <- engine_available() && engine_has("duckdb")
-  postgres <- if (nzchar(postgres_programs())) local_postgres()
+  postgres <- if (length(postgres_address()) || engine_is_required()) {
+    local_postgres()
+  }
   for (name in names(block_ids)) {
     tables <- block_tables(200, ids = block_ids[[name]])
     expected <- source_blocks(tables, blocks = 5)
