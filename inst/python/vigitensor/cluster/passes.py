@@ -8,6 +8,7 @@ its blocks taken over by the others, who read them from the store again.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -79,7 +80,8 @@ class DaskPasses:
 
     def close(self) -> None:
         """Tell the workers that the fit is over."""
-        self._client.run(worker.forget, self._place.token, on_error="ignore")
+        with contextlib.suppress(Exception):  # what ended the fit is told elsewhere
+            self._client.run(worker.forget, self._place.token, on_error="ignore")
 
     # ---- one pass ---------------------------------------------------------------
 
