@@ -37,8 +37,8 @@
 plot.exposure_episodes <- function(x, which = "population", person = NULL,
                                    n = 20, seed = 1, followed = NULL,
                                    every = NULL, min_cell = 10,
-                                   dispensings = NULL, stays = NULL, xlab = NULL, ylab = NULL,
-                                   main = NULL, ...) {
+                                   dispensings = NULL, stays = NULL,
+                                   xlab = NULL, ylab = NULL, main = NULL, ...) {
   which <- check_word(which, c("population", "sample", "person"), "which")
   check_table(x, "x")
   look <- list(xlab = xlab, ylab = ylab, main = main, dots = list(...))

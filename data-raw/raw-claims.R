@@ -1,5 +1,5 @@
-# Makes inst/extdata/claims/*.csv: raw tables as a claims database has them, with
-# the faults of such tables. Run from the package's folder, with the package and
+# Makes inst/extdata/claims/*.csv: raw tables as a claims database has them,
+# with the faults of such tables. Run from the package's folder, with the package and
 # its engine installed:
 #   Rscript data-raw/raw-claims.R
 # Simulated with a known truth: no real person is in these data.

@@ -1,6 +1,6 @@
 # The demo: is the risk of chronic sinusitis related to past dispensings of
-# amoxicillin and penicillin V, and to how long ago they were? From the tables of
-# an OMOP database to hazard ratios.
+# amoxicillin and penicillin V, and to how long ago they were? From the tables
+# of an OMOP database to hazard ratios.
 #
 #   Rscript tools/demo.R DATABASE OUTPUT-FOLDER
 #
@@ -9,10 +9,11 @@ library(vigitensor)
 
 places <- commandArgs(TRUE)
 output <- function(name) file.path(places[[2L]], name)
-number <- 0L
+sections <- new.env()
+sections$number <- 0L
 heading <- function(text) {
-  number <<- number + 1L
-  text <- sprintf("%d. %s", number, text)
+  sections$number <- sections$number + 1L
+  text <- sprintf("%d. %s", sections$number, text)
   cat("\n", text, "\n", strrep("-", nchar(text)), "\n\n", sep = "")
 }
 say <- function(...) cat(strwrap(paste0(...), width = 78), "", sep = "\n")
