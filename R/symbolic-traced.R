@@ -45,9 +45,11 @@ untraced_problem <- function(problem, leaves) {
 
 # Which pairs count is not differentiated.
 untraced_pairs <- function(pairs) {
+  if (is.null(pairs)) return(NULL)
   if (!is.null(pairs$mask)) pairs$mask <- untraced_node(pairs$mask)
-  pairs$radius$leaves <- lapply(pairs$radius$leaves, untraced_node)
-  if (!length(pairs$radius$leaves)) pairs$radius <- NULL
+  if (!is.null(pairs$radius)) {
+    pairs$radius$leaves <- lapply(pairs$radius$leaves, untraced_node)
+  }
   pairs
 }
 

@@ -183,6 +183,13 @@ test_that("single precision is near", {
   expect_false(identical(found, column(rowSums(exp(-d)))))
 })
 
+test_that("nothing is left out unless pairs are named", {
+  problem <- reduction_problem(node_of(D), NULL, reduction_rule("sum"),
+                               list(index = "j", K = 1L,
+                                    evaluator = "reference"))
+  expect_null(problem$pairs)
+})
+
 test_that("a new number or parameter is the same formula to the engine", {
   formula <- function(s) {
     node <- node_of(exp(-sqdist(Vi(p$x), Vj(p$y)) * Pm(s)))
