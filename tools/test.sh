@@ -110,13 +110,14 @@ case "$GROUP" in
   check) build_steps && check_steps ;;
   no-python) build_steps && no_python_steps ;;
   all | full)
-    # Two lanes for two cores; what each needs is there when it begins. Without
-    # an engine there is nothing more to be full of.
-    build_steps
+    # Two lanes for two cores. Without an engine there is nothing more to be full
+    # of.
     (
       engine_steps
+      until [[ -e "$OUT/build.status" ]]; do sleep 1; done
       VIGITENSOR_FULL='' VIGITENSOR_RECORD='' no_python_steps
     ) &
+    build_steps
     check_steps
     lint_steps
     wait
