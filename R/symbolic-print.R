@@ -94,8 +94,10 @@ rev.symbolic <- function(x) abort_conversion(x, "rev")
 rep.symbolic <- function(x, ...) abort_conversion(x, "rep")
 #' @export
 unique.symbolic <- function(x, ...) abort_conversion(x, "unique")
+#' @importFrom stats median
 #' @export
 median.symbolic <- function(x, na.rm = FALSE, ...) abort_conversion(x, "median")
+#' @importFrom stats quantile
 #' @export
 quantile.symbolic <- function(x, ...) abort_conversion(x, "quantile")
 #' @export

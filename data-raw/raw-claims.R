@@ -1,6 +1,6 @@
-# Makes inst/extdata/claims/*.csv: raw tables as a claims database has them,
-# with the faults of such tables. Run from the package's folder, with the package and
-# its engine installed:
+# Makes inst/extdata/claims/*.csv.gz: raw tables as a claims database has them,
+# with the faults of such tables. Run from the package's folder, with the
+# package and its engine installed:
 #   Rscript data-raw/raw-claims.R
 # Simulated with a known truth: no real person is in these data.
 
@@ -92,6 +92,7 @@ dir.create(folder, recursive = TRUE, showWarnings = FALSE)
 tables <- list(people = people, coverage = coverage, deaths = deaths,
                dispensings = dispensings, diagnoses = diagnoses)
 for (name in names(tables)) {
-  utils::write.csv(tables[[name]], file.path(folder, paste0(name, ".csv")),
-                   row.names = FALSE, quote = FALSE)
+  file <- gzfile(file.path(folder, paste0(name, ".csv.gz")), "w")
+  utils::write.csv(tables[[name]], file, row.names = FALSE, quote = FALSE)
+  close(file)
 }
