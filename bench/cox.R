@@ -42,13 +42,13 @@ rm(peer)
 x <- as.matrix(table[paste0("x", 1:20)])
 dimnames(x) <- list(NULL, colnames(x))
 y <- Surv(table$start, table$stop, table$event)
-bare <- function() {
-  getFromNamespace("engine_call", "vigitensor")(
-    "fit_cox", start = as.double(table$start), stop = as.double(table$stop),
-    event = table$event, stratum = rep.int(1L, n), offset = numeric(n),
-    weight = rep(1, n), x = unname(x)
-  )
-}
+design <- list(
+  "fit_cox", start = as.double(table$start), stop = as.double(table$stop),
+  event = table$event, stratum = rep.int(1L, n), offset = numeric(n),
+  weight = rep(1, n), x = unname(x)
+)
+engine_call <- getFromNamespace("engine_call", "vigitensor")
+bare <- function() do.call(engine_call, design)
 peer_bare <- function() {
   agreg.fit(x, y, NULL, NULL, NULL, coxph.control(), NULL, "efron",
             as.character(seq_len(n)))

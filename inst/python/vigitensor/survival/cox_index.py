@@ -41,7 +41,7 @@ class CoxIndex:
 
     def of_rows(self, values: Floats) -> Floats:
         """Values of the rows at risk, from those of all rows."""
-        return values if self.rows.size == 0 else values[self.rows]
+        return values if self.rows.size == 0 else values.take(self.rows)
 
 
 def slices_of(n: int, size: int = SLICE) -> list[tuple[int, int]]:
@@ -93,8 +93,9 @@ def build_index(
     at = died
     if not used.all():
         rows = np.flatnonzero(used).astype(np.int32)
-        out, last = out[rows], last[rows]
-        at = np.searchsorted(rows, died)
+        out, last = out.take(rows), last.take(rows)
+        # The others are few, as a rule.
+        at = died - np.searchsorted(np.flatnonzero(~used), died)
     if start is None:
         out = np.empty(0, np.int32)
     return CoxIndex(

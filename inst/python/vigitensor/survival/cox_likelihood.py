@@ -74,6 +74,12 @@ class CoxData:
             self.scratch[name] = np.empty(shape)
         return self.scratch[name]
 
+    def zeros(self, name: str, n: int) -> Floats:
+        """The same, of zeros but for what was written there before."""
+        if name not in self.scratch:
+            self.scratch[name] = np.zeros(n)
+        return self.scratch[name]
+
 
 @dataclass(frozen=True)
 class Point:

@@ -99,6 +99,11 @@ def _row_moments(data: CoxData, point: Point) -> tuple[Floats, Floats, Floats]:
     """Sums over rows of u z and u z z', and the means over risk sets."""
     index, q, columns = data.index, data.q, data.z.shape[1]
     total = cumulated(index, hazard_steps(data, point))
+    spared = np.empty(0)
+    if data.tied is not None:
+        # phi_l takes the share l/d of the deaths' own risk away.
+        spared = data.zeros("spared", index.n)
+        spared[index.death_row] = tie_steps(data, point)
     parts, tables = _tables(data, point)
     kernel = load_kernels(KERNELS).row_moments
     first, second = np.zeros(columns), np.zeros((columns, columns))
@@ -110,8 +115,8 @@ def _row_moments(data: CoxData, point: Point) -> tuple[Floats, Floats, Floats]:
         for i0, i1 in slices_of(parts[t][1] - parts[t][0]):
             at = parts[t][0]
             kernel(
-                at + i0, at + i1, index.out, index.last, total, point.r, data.z,
-                block, root, tables[t], square, sums,
+                at + i0, at + i1, index.out, index.last, total, spared, point.r,
+                data.z, block, root, tables[t], square, sums,
             )  # fmt: skip
         return sums, square
 
@@ -158,15 +163,11 @@ def moments(data: CoxData, point: Point) -> Moments:
 
     between = weighted_square(means, over_deaths(point.ratio**2))
     if data.tied is not None:
-        # phi_l takes the share l/d of the deaths' own risk away.
         ties, fraction = data.tied, data.fraction
-        risk_z = ties.z * point.rho[ties.death][:, None]
+        risk_z = data.room("risk_z", ties.z.shape)
+        np.multiply(ties.z, point.rho[ties.death][:, None], out=risk_z)
         own = np.add.reduceat(risk_z, ties.begin, axis=0)
         own /= point.s0[ties.event][:, None]
-        steps = tie_steps(data, point)[ties.death]
-        first = first - steps @ risk_z
-        risk_z *= steps[:, None]
-        info = info - risk_z.T @ ties.z
         weights = over_deaths(fraction * point.ratio**2)[ties.event]
         cross = means[ties.event].T @ (own * weights[:, None])
         between = between - cross - cross.T

@@ -97,29 +97,34 @@ def _add_products(block, root, n, columns, square, first):
 
 @kernel(
     types.void(
-        i8, i8, I4R, I4R, F8R2, F8R, F8R2, F8W2, F8W, F8W3, F8W2, F8W,
+        i8, i8, I4R, I4R, F8R2, F8R, F8R, F8R2, F8W2, F8W, F8W3, F8W2, F8W,
     ),
 )  # fmt: skip
 def row_moments(
-    i0, i1, out, last, total, r, z, block, root, table, square, first,
+    i0, i1, out, last, total, spared, r, z, block, root, table, square, first,
 ):  # fmt: skip
     """Moments of rows i0..i1, each read once.
 
-    With u = r times a row's hazard (cumulated in ``total``): first += u z, the
-    upper lines of square += u z z', and r z goes into the table. ``block``
+    With u = r times a row's hazard (cumulated in ``total``, less what ties spare
+    the row, if ``spared`` is not empty): first += u z, the upper lines of
+    square += u z z', and r z goes into the table. ``block``
     (BLOCK, columns) and ``root`` (BLOCK,) are scratch.
     """
     entered = out.size > 0
     columns = z.shape[1]
     lines = columns // WIDTH
     plain = lines > 0 and table.shape[1] == 1
+    ties = spared.size > 0
     for b0 in range(i0, i1, BLOCK):
         n = min(BLOCK, i1 - b0)
         for k in range(n):
             i = b0 + k
             join = i8(last[i])
             leave = i8(out[i]) if entered else i8(-1)
-            u = max(r[i] * hazard_of(total, out, last, i), 0.0)
+            hazard = hazard_of(total, out, last, i)
+            if ties:
+                hazard -= spared[i]
+            u = max(r[i] * hazard, 0.0)
             root[k] = math.sqrt(u)
             for g in range(lines):
                 c = g * WIDTH
