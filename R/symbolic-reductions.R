@@ -153,58 +153,50 @@ place_of <- function(x, name, index, evaluator, pairs) {
   reduce_lazy(x, name, index, pairs = pairs, evaluator = evaluator)
 }
 
-#' @rdname symbolic_reductions
-#' @export
-min_argmin <- function(x, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "min_argmin", index, pairs = pairs,
-              evaluator = evaluator)
+# Value and place together.
+with_place <- function(name) {
+  force(name)
+  function(x, index, evaluator = NULL, pairs = NULL) {
+    reduce_lazy(x, name, index, pairs = pairs, evaluator = evaluator)
+  }
 }
 
 #' @rdname symbolic_reductions
 #' @export
-max_argmax <- function(x, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "max_argmax", index, pairs = pairs,
-              evaluator = evaluator)
+min_argmin <- with_place("min_argmin")
+
+#' @rdname symbolic_reductions
+#' @export
+max_argmax <- with_place("max_argmax")
+
+# The K best, by value, place, or both.
+best_k <- function(name) {
+  force(name)
+  function(x, K, index, evaluator = NULL, pairs = NULL) {
+    reduce_lazy(x, name, index, K, pairs = pairs, evaluator = evaluator)
+  }
 }
 
 #' @rdname symbolic_reductions
 #' @export
-Kmin <- function(x, K, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "kmin", index, K, pairs = pairs,
-              evaluator = evaluator)
-}
+Kmin <- best_k("kmin")
 
 #' @rdname symbolic_reductions
 #' @export
-argKmin <- function(x, K, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "argkmin", index, K, pairs = pairs,
-              evaluator = evaluator)
-}
+argKmin <- best_k("argkmin")
 
 #' @rdname symbolic_reductions
 #' @export
-Kmin_argKmin <- function(x, K, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "kmin_argkmin", index, K, pairs = pairs,
-              evaluator = evaluator)
-}
+Kmin_argKmin <- best_k("kmin_argkmin")
 
 #' @rdname symbolic_reductions
 #' @export
-Kmax <- function(x, K, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "kmax", index, K, pairs = pairs,
-              evaluator = evaluator)
-}
+Kmax <- best_k("kmax")
 
 #' @rdname symbolic_reductions
 #' @export
-argKmax <- function(x, K, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "argkmax", index, K, pairs = pairs,
-              evaluator = evaluator)
-}
+argKmax <- best_k("argkmax")
 
 #' @rdname symbolic_reductions
 #' @export
-Kmax_argKmax <- function(x, K, index, evaluator = NULL, pairs = NULL) {
-  reduce_lazy(x, "kmax_argkmax", index, K, pairs = pairs,
-              evaluator = evaluator)
-}
+Kmax_argKmax <- best_k("kmax_argkmax")
