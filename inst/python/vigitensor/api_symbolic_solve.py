@@ -170,14 +170,8 @@ def symbolic_solve(
     from .symbolic import memory
 
     operator = _square(expression, data, index, precision, size, structure, base)
-    known(preconditioner, PRECONDITIONERS, "preconditioner")
-    right, shape = _right(b, operator.shape[0])
     with memory.limited(memory_mb):
-        solve = _solver(
-            operator, float(alpha), float(tolerance), int(max_iter), preconditioner,
-            int(rank),
-        )  # fmt: skip
-        return _report(solve(right), shape, tolerance)
+        return _solved(operator, b, alpha, tolerance, max_iter, preconditioner, rank)
 
 
 def symbolic_solve_gradient(
@@ -215,15 +209,12 @@ def symbolic_solve_gradient(
     from .symbolic.tree import variable
 
     operator = _square(expression, data, index, precision, size, structure, base)
-    known(preconditioner, PRECONDITIONERS, "preconditioner")
-    right, shape = _right(cotangent, operator.shape[0])
-    value, _ = _right(x, operator.shape[0])
+    n = operator.shape[0]
+    value, _ = _right(x, n)
     with memory.limited(memory_mb):
-        solve = _solver(
-            operator, float(alpha), float(tolerance), int(max_iter), preconditioner,
-            int(rank),
-        )  # fmt: skip
-        out = _report(solve(right), shape, tolerance)
+        out = _solved(
+            operator, cotangent, alpha, tolerance, max_iter, preconditioner, rank
+        )
         z = out.pop("x")
         p = operator.problem
         last = variable("j", len(p.data), value.shape[1])
@@ -231,9 +222,9 @@ def symbolic_solve_gradient(
             operator.formula * last,
             p._replace(data=[*p.data, value.astype(p.dtype)]),
             "sum", "j", operator.case.leaves(wrt),
-            -z.reshape(right.shape).astype(p.dtype), ranges=operator.kept.ranges,
+            -z.reshape(n, -1).astype(p.dtype), ranges=operator.kept.ranges,
         )  # fmt: skip
-    total = float((z.reshape(right.shape) * value).sum())
+    total = float((z.reshape(n, -1) * value).sum())
     return {"b": z, "alpha": -total, "data": found, **out}
 
 
@@ -331,6 +322,20 @@ def _right(given: Any, n: int) -> tuple[Array, tuple[int, ...]]:
             arg="b",
         )
     return b.reshape(n, -1), b.shape
+
+
+def _solved(
+    operator: Operator, b: Any, alpha: float, tolerance: float, max_iter: int,
+    preconditioner: str, rank: int,
+) -> dict[str, Any]:  # fmt: skip
+    """One system, as ``symbolic_solve`` reports it."""
+    known(preconditioner, PRECONDITIONERS, "preconditioner")
+    right, shape = _right(b, operator.shape[0])
+    solve = _solver(
+        operator, float(alpha), float(tolerance), int(max_iter), preconditioner,
+        int(rank),
+    )  # fmt: skip
+    return _report(solve(right), shape, tolerance)
 
 
 def _solver(
