@@ -36,7 +36,7 @@ if [[ -z "$BIN" || -n "${VIGITENSOR_POSTGRES:-}" ]]; then
   exec "$@"
 fi
 
-FOLDER="$(mktemp -d /tmp/vigitensor-postgres-XXXXXX)"
+FOLDER="$(mktemp -d -t vigitensor-postgres-XXXXXX)"
 stop() {
   as_postgres "$BIN/pg_ctl" -D "$FOLDER/data" -m immediate stop >/dev/null 2>&1 || true
   rm -rf "$FOLDER"
