@@ -98,9 +98,9 @@ def test_scale_of_dose():
 
 @pytest.fixture
 def many_slices(monkeypatch):
-    from vigitensor.survival import exposure, likelihood
+    from vigitensor.survival import exposure, problem
 
-    monkeypatch.setattr(likelihood, "_NS_SLICE", 3000)
+    monkeypatch.setattr(problem, "_NS_SLICE", 3000)
     monkeypatch.setattr(exposure, "_ROWS_PER_SLICE", 10)
     yield
     api.set_threads(None)
@@ -123,9 +123,9 @@ def test_threads_give_the_same_bits(seed):
 def test_slices_do_not_matter():
     rows, terms, tables = regular(SEEDS[2])
     sliced = coefficients(rows, terms, tables)
-    from vigitensor.survival import likelihood
+    from vigitensor.survival import problem
 
-    likelihood._NS_SLICE = 10**9
+    problem._NS_SLICE = 10**9
     close(sliced, coefficients(rows, terms, tables))
 
 

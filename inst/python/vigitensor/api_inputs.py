@@ -15,8 +15,9 @@ from . import checks
 from ._typing import Floats, Ints
 from .errors import EngineError
 from .survival.exposure import Records
-from .survival.likelihood import Point, Problem, evaluate
+from .survival.likelihood import Point, evaluate
 from .survival.newton import Control
+from .survival.problem import Problem
 from .survival.real_times import Basis, Curve, n_columns
 from .survival.run import Rows, prepare
 

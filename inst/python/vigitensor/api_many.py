@@ -21,8 +21,9 @@ from .cluster.spread import spread_replicates
 from .errors import EngineError
 from .pool import one_blas_thread
 from .survival import many, newton, replicates
-from .survival.likelihood import Problem, moments
+from .survival.likelihood import moments
 from .survival.newton import Control, Fit
+from .survival.problem import Problem
 from .survival.scores import by_subject, residuals
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from . import checks
 from ._typing import Floats
 from .survival import newton
-from .survival.likelihood import Problem
 from .survival.many_pass import Passes
 from .survival.newton import Control, Fit
+from .survival.problem import Problem
 
 ENGINES = ("cpu", "torch")
 

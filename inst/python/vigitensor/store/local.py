@@ -15,7 +15,8 @@ from .._typing import Floats
 from ..errors import EngineError
 from ..survival import blocks
 from ..survival.blocks import Block, Index, Plan, Prepared, Summary
-from ..survival.likelihood import MomentSums, Problem
+from ..survival.likelihood import MomentSums
+from ..survival.problem import Problem
 from .columns import ColumnStore
 
 # Of the memory of a fit: what prepared blocks may keep; the rest is for the block

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._typing import Floats
-from .likelihood import PAD, Moments, Point, Problem, moments, over_deaths
+from .likelihood import Moments, Point, moments, over_deaths
+from .problem import PAD, Problem
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,14 @@ from .likelihood import (
     Moments,
     MomentSums,
     Point,
-    Problem,
     Sum,
     death_risks,
     derivatives,
     event_weights,
-    lay_out,
-    n_slices,
-    rounding,
     settle,
 )
 from .newton import Control, Fit
+from .problem import Problem, lay_out, n_slices, rounding
 from .real_times import Basis
 from .riskset import Deaths, RiskSet, index_events, no_event, risk_set
 from .run import GridResult, prepare

@@ -21,7 +21,7 @@ import numpy as np
 from .._typing import Bools, Floats, Ints
 from . import likelihood
 from .exposure import Records, Runs, Steps
-from .likelihood import Problem, cut_slices, lay_out
+from .problem import Problem, cut_slices, lay_out
 from .real_times import Basis
 from .riskset import (
     Deaths,

@@ -19,6 +19,7 @@ from .cox_newton import Imprecise, Objective, Solution, maximise
 from .cox_residuals import Fitted, martingale
 from .cox_rows import CoxRows
 from .newton import Control
+from .problem import Problem
 from .run import Rows, prepare
 
 
@@ -41,7 +42,7 @@ def fit_cox(
     theta: Floats,
     control: Control,
     means: Floats,
-    evaluator: Callable[[likelihood.Problem], Callable[[Floats], Any]] | None = None,
+    evaluator: Callable[[Problem], Callable[[Floats], Any]] | None = None,
 ) -> CoxFit:
     """Fit; ``theta`` (q,) are ridge penalties, ``means`` what lp is centred by.
 
@@ -71,7 +72,7 @@ def _solve(
     init: Floats,
     theta: Floats,
     control: Control,
-    evaluator: Callable[[likelihood.Problem], Callable[[Floats], Any]] | None,
+    evaluator: Callable[[Problem], Callable[[Floats], Any]] | None,
 ) -> tuple[Solution, Point]:
     """Where the likelihood is largest, and the risks there."""
     deaths = float(data.death_weight.sum())
@@ -105,7 +106,7 @@ def without_exposure(
     subject: Ints | None = None,
     n_subjects: int = 1,
     columns: Ints | None = None,
-) -> likelihood.Problem:
+) -> Problem:
     """The rows as those of an exposure model with no exposure.
 
     ``subject`` (n,) are codes, everybody's 0 by default; ``columns`` the
@@ -134,7 +135,7 @@ def without_exposure(
 def never_subtracting(
     rows: CoxRows,
     data: CoxData,
-    evaluator: Callable[[likelihood.Problem], Callable[[Floats], Any]] | None = None,
+    evaluator: Callable[[Problem], Callable[[Floats], Any]] | None = None,
 ) -> Objective:
     """The likelihood by the exposure model's kernels, without exposure.
 

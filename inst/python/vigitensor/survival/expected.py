@@ -23,7 +23,7 @@ from .._typing import Floats
 from ..cache import load_kernels
 from ..pool import run_slices
 from .exposure import REAL, Records
-from .likelihood import PAD, RISK, buffers, cut_slices, lay_out
+from .problem import PAD, RISK, buffers, cut_slices, lay_out
 from .real_times import Basis
 from .riskset import index_events, part_of_risk_set, place_rows
 from .run import Data, Rows, arrange, cutoffs

@@ -23,9 +23,9 @@ from .._typing import Bools, Floats
 from ..cache import load_kernels
 from ..pool import run_slices
 from .constrained import constrained_step
-from .likelihood import Problem
 from .many_pass import MANY, KernelPasses, Passes, Replicate, reweigh_deaths
 from .newton import Fit
+from .problem import Problem
 
 METHODS = ("fit", "one_step", "influence")
 # Why a replicate has no coefficients.

@@ -17,16 +17,8 @@ from .._typing import Floats, Ints
 from ..cache import load_kernels
 from ..pool import one_blas_thread, run_slices
 from .exposure import REAL
-from .likelihood import (
-    PAD,
-    RISK,
-    Point,
-    Problem,
-    Sum,
-    buffers,
-    information,
-    over_deaths,
-)
+from .likelihood import Point, Sum, information, over_deaths
+from .problem import PAD, RISK, Problem, buffers
 from .riskset import RiskSet
 
 MANY = "vigitensor.survival.kernels_many"

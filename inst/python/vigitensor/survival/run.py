@@ -12,9 +12,9 @@ from .._typing import Bools, Floats, Ints
 from ..pool import one_blas_thread
 from . import exposure
 from .coverage import covered_lags
-from .likelihood import Problem, build_problem
 from .newton import Control, Fit
 from .newton import fit as fit_here
+from .problem import Problem, build_problem
 from .real_times import Basis, Curve, covered_cells, real_steps, window_of
 from .riskset import RiskSet, build_risk_set, whole_times
 from .warm import Path

@@ -21,7 +21,8 @@ from .._typing import Floats, Ints
 from ..cache import load_kernels
 from ..pool import run_slices
 from .exposure import REAL
-from .likelihood import PAD, RISK, Moments, Point, Problem, buffers
+from .likelihood import Moments, Point
+from .problem import PAD, RISK, Problem, buffers
 
 SCORE = "vigitensor.survival.kernels_score"
 

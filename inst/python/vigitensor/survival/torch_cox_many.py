@@ -14,10 +14,10 @@ import numpy as np
 from .._typing import Floats
 from .cox import without_exposure
 from .cox_many import CoxMany, ManyFits
-from .likelihood import Problem
 from .many import COLLINEAR, FullFit, fit_many
 from .many_pass import Passes
 from .newton import Fit
+from .problem import Problem
 
 
 def fit_on_device(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .likelihood import PAD, Problem
+from .problem import PAD, Problem
 from .torch_layout import Layout
 from .torch_plan import Chunk
 from .torch_segments import Placed

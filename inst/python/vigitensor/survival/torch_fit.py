@@ -13,8 +13,9 @@ from ..device import get_threads
 from ..errors import EngineError
 from . import newton
 from .exposure import Runs
-from .likelihood import Moments, Problem
+from .likelihood import Moments
 from .newton import Control, Fit
+from .problem import Problem
 from .torch_device import (
     engine_threads,
     find_device,

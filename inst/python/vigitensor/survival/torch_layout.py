@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from .._typing import Floats
-from .likelihood import Problem
+from .problem import Problem
 from .torch_ops import on_device
 from .torch_plan import Tiles, lay_out
 from .torch_ranges import Ranges, find_ranges

@@ -15,8 +15,8 @@ import numpy as np
 
 from .._typing import Floats
 from ..errors import EngineError
-from .likelihood import Problem
 from .many_pass import Replicate
+from .problem import Problem
 from .torch_device import engine_threads
 from .torch_fit import TorchEngine, split_terms
 

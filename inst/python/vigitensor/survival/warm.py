@@ -21,8 +21,8 @@ import numpy as np
 
 from .._typing import Bools, Floats
 from .exposure import Runs
-from .likelihood import Problem, cut_slices
 from .newton import Control, Fit, Target, fit
+from .problem import Problem, cut_slices
 from .real_times import Basis, Curve
 
 # A thinned cohort has this many rows without an event for each with one; it is
