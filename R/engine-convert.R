@@ -15,6 +15,8 @@
 
 to_engine <- function(x, name = "x", number = FALSE) {
   if (is.null(x)) return(NULL)
+  # What the engine keeps crosses as a handle.
+  if (inherits(x, "python.builtin.object")) return(live_handle(x))
   if (is.object(x)) {
     abort_crossing(name, sprintf("is of class %s", class(x)[1L]))
   }
@@ -39,7 +41,15 @@ to_engine <- function(x, name = "x", number = FALSE) {
   x
 }
 
+live_handle <- function(x) {
+  if (!reticulate::py_is_null_xptr(x)) return(x)
+  abort_input("An array of the engine was made in another session.",
+              i = "Handles cannot be saved; make it again from its numbers.",
+              code = "lost_handle", arg = "x")
+}
+
 from_engine <- function(x) {
+  if (inherits(x, "python.builtin.object")) return(x)
   if (is.list(x)) return(lapply(x, from_engine))
   if (length(dim(x)) == 1L) as.vector(x) else x
 }

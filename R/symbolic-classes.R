@@ -4,6 +4,8 @@
 #' @importFrom methods setOldClass setMethod signature show
 setOldClass(c("ComplexLazyTensor", "LazyTensor", "symbolic"))
 setOldClass(c("traced_array", "symbolic"))
+setOldClass(c("device_array", "symbolic"))
+setOldClass(c("device_transpose", "symbolic"))
 
 #' @exportMethod show
 #' @noRd

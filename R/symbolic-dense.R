@@ -82,9 +82,10 @@ dense_piece <- function(x, rows, columns) {
     formula <- symbolic_formula_of(node)
     out <- engine_call(
       "symbolic_matrix", expression = formula$expression,
-      data = lapply(formula$leaves, `[[`, "data"),
+      data = lapply(formula$leaves, leaf_numbers),
       index = lapply(formula$leaves, `[[`, "index"), rows = rows,
-      columns = columns, precision = engine_precision(), base = 1L,
+      columns = columns, precision = leaves_precision(formula$leaves),
+      base = 1L,
       size = known_size(x)[1:2], most = Inf
     )
   }
@@ -228,7 +229,8 @@ symbolic_product <- function(x, y) {
     x <- if (is.null(dim(x))) x else t(x)
     return(t(product_right(t(y), x)))
   }
-  traced_product(x, y)
+  if (is_traced(x) || is_traced(y)) return(traced_product(x, y))
+  device_product(x, y)
 }
 
 product_right <- function(K, b) {

@@ -18,7 +18,7 @@ leaf_slots <- function(nodes) {
   leaves <- list()
   for (node in nodes) {
     if (node$op != "var") next
-    key <- paste(node$index, rlang::obj_address(node$data))
+    key <- paste(node$index, data_key(node$data))
     found <- of_data[[key]]
     if (is.null(found)) {
       leaves[[length(leaves) + 1L]] <- node

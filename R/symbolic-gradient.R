@@ -189,11 +189,12 @@ engine_gradients <- function(problem, g, slots) {
   formula <- symbolic_formula_of(problem$root, problem$weight, problem$pairs)
   engine_call(
     "symbolic_gradient", expression = formula$expression,
-    data = lapply(formula$leaves, `[[`, "data"),
+    data = lapply(formula$leaves, leaf_numbers),
     index = lapply(formula$leaves, `[[`, "index"),
     cotangent = g, wrt = as.list(slots - 1L), reduction = problem$rule$name,
     axis = problem$axis, k = problem$k, weight = formula$weight,
-    precision = engine_precision(), size = c(problem$n, problem$m),
+    precision = leaves_precision(formula$leaves),
+    size = c(problem$n, problem$m),
     structure = formula$structure, base = 1L, engine = problem$evaluator,
     device = evaluator_device(problem$evaluator)
   )

@@ -19,7 +19,8 @@
 #'   which is one column for `Vi()` and `Vj()` and one parameter vector for
 #'   `Pm()`. A matrix given to `Pm()` is one parameter vector too, read row by
 #'   row. Missing values (`NA`, `NaN`) are refused; infinite ones are not.
-#'   An array of three dimensions is a batch, see below.
+#'   An array of three dimensions is a batch, see below; a [device_array()] is
+#'   taken where it is.
 #' @param index `"i"`, `"j"`, or `NULL` (or `"p"`) for a parameter.
 #' @return An object of class `"LazyTensor"`. `dim()` is the number of i, of j
 #'   (`NA`: the formula does not say) and of components. Printing it shows the
@@ -101,7 +102,9 @@ wrap_data <- function(x, index, name = NULL) {
                 code = "bad_type", arg = "x")
   }
   complex <- is.complex(x)
-  data <- if (is_traced(x)) shape_leaf(x, index) else {
+  # A parameter is small, and read in another order.
+  if (index == "p" && is_device(x)) x <- device_numbers(x)
+  data <- if (is_traced(x) || is_device(x)) shape_leaf(x, index) else {
     shape_leaf(plain_numbers(x), index)
   }
   new_lazy(new_leaf(data, index, name), complex)
@@ -191,11 +194,12 @@ shape_leaf <- function(x, index) {
   }
   if (is.null(size)) return(with_shape(x, c(length(x), 1L)))
   if (size[[2L]] < 1L) abort_empty_leaf()
-  if (is.null(attr(x, "dimnames"))) x else with_shape(x, size)
+  if (is_device(x) || is.null(attr(x, "dimnames"))) x else
+    with_shape(x, size)
 }
 
 with_shape <- function(x, size) {
-  if (!is_traced(x)) attributes(x) <- NULL
+  if (!inherits(x, "symbolic")) attributes(x) <- NULL
   dim(x) <- size
   x
 }

@@ -1,13 +1,15 @@
 # Arithmetic on LazyTensors: the group generics of S3, which build formulas.
 # What belongs to which operation stands in the column `r_name` of the table.
 
-# One method for LazyTensors and traced arrays: R takes no method where two
-# classes have one each.
+# One method for LazyTensors, traced and device arrays: R takes no method where
+# two classes have one each.
 #' @export
 Ops.symbolic <- function(e1, e2) {
   operands <- if (missing(e2)) list(e1) else list(e1, e2)
-  if (any(vapply(operands, is_lazy, NA))) {
+  if (is_lazy(e1) || (!missing(e2) && is_lazy(e2))) {
     lazy_operator(.Generic, operands)
+  } else if (!any(vapply(operands, is_traced, NA))) {
+    device_operator(.Generic, operands)
   } else {
     traced_operator(.Generic, operands)
   }

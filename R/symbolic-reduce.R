@@ -66,7 +66,9 @@ reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
       breaks = breaks, evaluator = choose_evaluator(evaluator)
     )))
   }
-  setting <- list(index = index, K = K, pairs = as_pairs(pairs),
+  # Values of device arrays stay with them.
+  keep <- !tracing() && !complex && rule$value && rule$result != "test"
+  setting <- list(index = index, K = K, pairs = as_pairs(pairs), keep = keep,
                   breaks = breaks, evaluator = choose_evaluator(evaluator))
   if (isTRUE(na.rm)) {
     if (complex) abort_complex("na.rm")
@@ -79,7 +81,10 @@ reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
   composed <- rule$name %in% c("variance", "count") ||
     (rule$name == "mean" && !is.null(weight))
   out <- if (composed) {
-    list(value = composed_reduction(node, complex, rule, weight, setting))
+    setting$keep <- FALSE
+    out <- composed_reduction(node, complex, rule, weight, setting)
+    home <- if (keep) leaves_home(node_leaves(apply_pair(node, weight)))
+    list(value = if (is.null(home)) out else send_home(out, home))
   } else {
     single_reduction(node, complex, rule, weight, setting)
   }
@@ -223,7 +228,8 @@ reduction_problem <- function(node, weight, rule, setting, like = node) {
        k = check_k(setting$K, rule, size[[gone]]), n = size[["n"]],
        m = size[["m"]],
        pairs = check_pairs(untraced_pairs(setting$pairs), size),
-       breaks = setting$breaks, evaluator = setting$evaluator)
+       breaks = setting$breaks, evaluator = setting$evaluator,
+       keep = isTRUE(setting$keep))
 }
 
 check_k <- function(K, rule, most) {
@@ -264,41 +270,58 @@ choose_evaluator <- function(evaluator = NULL) {
 
 # ---- computing --------------------------------------------------------------
 
-# Value: list of `value` and `index`, matrices, as far as the rule has them.
+# Value: list of `value` and `index`, matrices, as far as the rule has them; the
+# value is a device array if the problem says `keep` and one is among the data.
 run_reduction <- function(problem) {
-  if (problem$evaluator == "reference") return(reference_reduction(problem))
+  if (problem$evaluator == "reference") {
+    home <- if (isTRUE(problem$keep)) {
+      leaves_home(node_leaves(apply_pair(problem$root, problem$weight)))
+    }
+    return(keep_in_r(reference_reduction(problem), home))
+  }
   plain <- is.null(problem$pairs) && is.null(problem$breaks) &&
     problem$evaluator == "cpu"
   if (!plain) return(run_structured(problem))
   formula <- symbolic_formula_of(problem$root, problem$weight)
+  home <- if (isTRUE(problem$keep)) leaves_home(formula$leaves)
   # Few arguments: each costs as much as a small reduction.
   index <- vapply(formula$leaves, `[[`, "", "index")
-  engine_call(
-    "symbolic_quick",
-    words = paste(
-      formula$expression, formula$weight %||% "", paste(index, collapse = ""),
-      problem$rule$name, problem$axis, engine_precision(), sep = "\n"
-    ),
-    numbers = c(problem$k, 1L, problem$n, problem$m),
-    data = lapply(formula$leaves, `[[`, "data")
+  words <- paste(
+    formula$expression, formula$weight %||% "", paste(index, collapse = ""),
+    problem$rule$name, problem$axis, leaves_precision(formula$leaves),
+    sep = "\n"
   )
+  numbers <- c(problem$k, 1L, problem$n, problem$m)
+  data <- lapply(formula$leaves, leaf_numbers)
+  if (is.null(home) || home$engine == "reference") {
+    out <- engine_call("symbolic_quick", words = words, numbers = numbers,
+                       data = data)
+    return(keep_in_r(out, home))
+  }
+  out <- engine_call("symbolic_quick", words = words, numbers = numbers,
+                     data = data, keep = TRUE)
+  keep_there(out, problem, home)
 }
 
 # With pairs left out, cells of a histogram, or another evaluator.
 run_structured <- function(problem, batch = NULL) {
   formula <- symbolic_formula_of(problem$root, problem$weight, problem$pairs)
-  engine_call(
+  home <- if (isTRUE(problem$keep)) leaves_home(formula$leaves)
+  stays <- !is.null(home) && home$engine != "reference"
+  arguments <- list(
     "symbolic_reduce", expression = formula$expression,
     data = lapply(formula$leaves, function(leaf) {
-      if (is.null(batch)) leaf$data else batch_first(leaf)
+      if (is.null(batch)) leaf_numbers(leaf) else batch_first(leaf)
     }),
     index = lapply(formula$leaves, `[[`, "index"),
     reduction = problem$rule$name, axis = problem$axis, k = problem$k,
-    weight = formula$weight, precision = engine_precision(), base = 1L,
-    size = c(problem$n, problem$m), structure = formula$structure,
+    weight = formula$weight, precision = leaves_precision(formula$leaves),
+    base = 1L, size = c(problem$n, problem$m), structure = formula$structure,
     breaks = problem$breaks, batch = batch, engine = problem$evaluator,
     device = evaluator_device(problem$evaluator)
   )
+  if (!stays) return(keep_in_r(do.call(engine_call, arguments), home))
+  keep_there(do.call(engine_call, c(arguments, keep = TRUE)), problem, home)
 }
 
 evaluator_device <- function(evaluator) {

@@ -32,7 +32,8 @@ dense_values <- function(root, n, m, leaf = dense_leaf) {
 dense_leaf <- function(node) {
   size <- switch(node$index, i = c(nrow(node$data), 1L),
                  j = c(1L, nrow(node$data)), p = c(1L, 1L))
-  array(node$data, c(size, ncol(node$data)))
+  data <- if (is_device(node$data)) as.matrix(node$data) else node$data
+  array(data, c(size, ncol(data)))
 }
 
 dense_operation <- function(node, args) {

@@ -10,7 +10,8 @@
 #' @param a,x A square [LazyTensor] of one component, symmetric: the same data
 #'   by
 #'   i and by j. Symmetry is not checked.
-#' @param b A vector, or a matrix with a right side in each column.
+#' @param b A vector, or a matrix with a right side in each column; the solution
+#'   for a [device_array()] is one too.
 #' @param alpha Added to the diagonal.
 #' @param tolerance The residual to reach, relative to b; for `eigs()`, relative
 #'   to the largest eigenvalue.
@@ -54,6 +55,8 @@ solve.LazyTensor <- function(a, b, alpha = 0, tolerance = 1e-6,
                 code = "bad_operand", arg = "b")
   }
   n <- square_size(a)
+  home <- if (is_device(b) && !tracing()) device_cell(b)$home
+  if (is_device(b)) b <- device_numbers(b)
   if (!is_traced(b)) b <- plain_numbers(b)
   if (is_complex_lazy(a) || length(dim(b) %||% 1L) > 2L) abort_complex("solve")
   rows <- if (is.null(dim(b))) length(b) else nrow(b)
@@ -76,6 +79,8 @@ solve.LazyTensor <- function(a, b, alpha = 0, tolerance = 1e-6,
   )
   right <- if (is.null(dim(b))) traced_reshape(b, c(length(b), 1L)) else b
   out <- traced_solve(problem, right, alpha)
+  # There and back once; the steps are the engine's own.
+  if (!is.null(home)) out$x <- send_home(out$x, home)
   out$x <- traced_reshape(out$x, dim(b))
   if (report) out else out$x
 }
@@ -155,10 +160,10 @@ reference_matrix <- function(problem) {
 
 engine_matrix <- function(formula, problem) {
   list(expression = formula$expression,
-       data = lapply(formula$leaves, `[[`, "data"),
+       data = lapply(formula$leaves, leaf_numbers),
        index = lapply(formula$leaves, `[[`, "index"),
-       precision = engine_precision(), size = c(problem$n, problem$m),
-       structure = formula$structure, base = 1L)
+       precision = leaves_precision(formula$leaves),
+       size = c(problem$n, problem$m), structure = formula$structure, base = 1L)
 }
 
 tell_convergence <- function(out) {

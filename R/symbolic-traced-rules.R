@@ -146,27 +146,32 @@ traced_sums <- function(x, along) {
   ), list(x))
 }
 
-# rowSums() and its like are no generics, and may not be masked. But they ask
-# is.array() first, which is one: asked by them, this method answers in their
-# place, by a return from their frame.
 #' @export
 is.array.traced_array <- function(x) {
-  caller <- sys.function(sys.parent())
-  known <- list(rowSums = base::rowSums, colSums = base::colSums,
-                rowMeans = base::rowMeans, colMeans = base::colMeans)
-  asked <- vapply(known, identical, NA, caller)
-  if (any(asked)) {
-    what <- names(known)[asked]
+  asker <- sys.function(sys.parent())
+  frame <- parent.frame()
+  answer_asker(asker, frame, function(what) {
     size <- dim(x)
     if (length(size) != 2L) abort_undefined(what, "traced vectors")
-    out <- traced_sums(x, if (startsWith(what, "row")) 1L else 2L)
-    if (endsWith(what, "Means")) {
-      out <- out / size[[if (startsWith(what, "row")) 2L else 1L]]
-    }
-    frame <- parent.frame()
+    rows <- startsWith(what, "row")
+    out <- traced_sums(x, if (rows) 1L else 2L)
+    if (endsWith(what, "Means")) out <- out / size[[if (rows) 2L else 1L]]
+    out
+  })
+  !is.null(dim(x))
+}
+
+# rowSums() and its like are no generics, and may not be masked. But they ask
+# is.array() first, which is one: asked by them, its methods answer in their
+# place, by a return from their frame. answer: a function of the asker's name.
+answer_asker <- function(asker, frame, answer) {
+  known <- list(rowSums = base::rowSums, colSums = base::colSums,
+                rowMeans = base::rowMeans, colMeans = base::colMeans)
+  asked <- vapply(known, identical, NA, asker)
+  if (any(asked)) {
+    out <- answer(names(known)[asked])
     rlang::eval_bare(rlang::expr(return(!!out)), frame)
   }
-  !is.null(dim(x))
 }
 
 # ---- matrices ---------------------------------------------------------------
