@@ -1,9 +1,11 @@
 """Passes over blocks that live on the workers of a cluster.
 
 Every block has its worker, which prepares it once and keeps it; a pass sends the
-coefficients and numbers by event time to each block, and gets its sums back, in
-the order of the blocks: the same bits as one process. A worker that is lost has
-its blocks taken over by the others, who read them from the store again.
+coefficients and numbers by event time to each worker, and gets the sums of its
+blocks back, which are added in the order of the blocks: the same bits as one
+process. A task costs the scheduler about 15 ms, so that a task is several blocks,
+as many as take half a second, and one for each thread at least. A worker that is
+lost has its blocks taken over by the others, who read them from the store again.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +29,32 @@ from . import worker
 from .connection import worker_threads
 
 _WAIT_S = 0.5
+# How long a task should take, and its blocks while nobody knows.
+_TASK_S, _FIRST_BLOCKS = 0.5, 8
 # How long a cluster without a worker is waited for, and how often a block is
 # begun anew.
 _NO_WORKER_S = 60.0
 _MOST_TRIES = 5
 
+Group = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What is asked of every block."""
+
+    method: str
+    common: tuple[Any, ...] = ()
+    own: Sequence[Any] | None = None  # one more argument, by block
+
+    def arguments(self, group: Group) -> tuple[Any, ...]:
+        """For a task: what its blocks have in common, and each its own."""
+        own = None if self.own is None else [self.own[block] for block in group]
+        return self.common, own
+
 
 class DaskPasses:
-    """Passes by a cluster; ``watch`` is told (pass, block), and may raise."""
+    """Passes by a cluster; ``watch`` is told (pass, blocks done), and may raise."""
 
     def __init__(
         self,
@@ -51,6 +73,7 @@ class DaskPasses:
         self._plan: Plan | None = None
         self._told: set[str] = set()  # workers that have the plan
         self._of: dict[int, str] = {}  # worker of each block
+        self._seconds: dict[str, float] = {}  # of a block, by method
         self.n_passes = 0
         self.lost = 0  # workers
         # Bytes of arrays, per pass: to the workers, and back.
@@ -58,25 +81,25 @@ class DaskPasses:
 
     def index(self) -> Iterator[Index]:
         """Look at the events."""
-        return self._pass("index", lambda _: ())
+        return self._pass(_Pass("index"))
 
     def prepare(self, plan: Plan, first: Sequence[int]) -> Iterator[Summary]:
         """Place the rows."""
         self._plan = plan
         self._told.clear()
-        return self._pass("prepare", lambda block: (first[block],))
+        return self._pass(_Pass("prepare", own=first))
 
     def risks(
         self, design: int, beta: Floats, shift: Floats, exposed: bool
     ) -> Iterator[Floats]:
         """First pass."""
-        return self._pass("risks", lambda _: (design, beta, shift, exposed))
+        return self._pass(_Pass("risks", (design, beta, shift, exposed)))
 
     def moments(
         self, design: int, beta: Floats, shift: Floats, wt: Floats
     ) -> Iterator[MomentSums]:
         """Second pass."""
-        return self._pass("moments", lambda _: (design, beta, shift, wt))
+        return self._pass(_Pass("moments", (design, beta, shift, wt)))
 
     def close(self) -> None:
         """Tell the workers that the fit is over."""
@@ -85,118 +108,176 @@ class DaskPasses:
 
     # ---- one pass ---------------------------------------------------------------
 
-    def _pass(self, method: str, args: Any) -> Iterator[Any]:
+    def _pass(self, asked: _Pass) -> Iterator[Any]:
         self.n_passes += 1
-        sent = received = 0
-        alive = self._workers()
-        futures = {}
-        for block in range(self._place.n_blocks):
-            given = args(block)
-            sent += _size(given)
-            futures[block] = self._submit(method, block, given, alive)
+        self.traffic.append((0, 0))
+        tasks: dict[Group, Any] = {}
+        found: dict[int, Any] = {}
+        tries: Counter[int] = Counter()
         try:
-            # All answers in one message, where nothing goes wrong.
-            ready = self._gather(futures)
-            for block in range(self._place.n_blocks):
-                found = ready.pop(block, None)
-                if found is None:
-                    found = self._wait(futures, method, block, args)
-                received += _size(found)
-                del futures[block]
-                yield found
+            self._begin(asked, tasks, range(self._place.n_blocks))
+            while tasks:
+                self._tell(len(found), tasks)
+                if self._all_done(tasks):
+                    self._take(asked, tasks, found, tries)
+                else:
+                    self._replace(asked, tasks, tries)
         finally:
-            if futures:
-                self._client.cancel(list(futures.values()))
-            self.traffic.append((sent, received))
+            if tasks:
+                self._client.cancel(list(tasks.values()))
+        self._count(0, found)
+        for block in range(self._place.n_blocks):
+            yield found.pop(block)
 
-    def _gather(self, futures: dict[int, Any]) -> dict[int, Any]:
-        from distributed import wait
+    def _tell(self, n_found: int, tasks: dict[Group, Any]) -> None:
+        if self._watch is not None:
+            done = sum(len(g) for g, future in tasks.items() if future.done())
+            self._watch(self.n_passes, min(n_found + done, self._place.n_blocks - 1))
 
-        while True:
-            if self._watch is not None:
-                self._watch(self.n_passes, _count_done(futures))
-            try:
-                wait(list(futures.values()), timeout=_WAIT_S)
-                found = self._client.gather(list(futures.values()))
-            except Exception as problem:
-                if _is_timeout(problem):
-                    if {self._of[k] for k in futures} <= set(self._workers()):
-                        continue
-                elif not _is_loss(problem):
-                    raise
-                return {}  # one by one, then
-            return {
-                block: value
-                for block, value in zip(futures, found)
-                if not (isinstance(value, str) and value == worker.NEEDS_PLAN)
-            }
+    def _begin(
+        self,
+        asked: _Pass,
+        tasks: dict[Group, Any],
+        blocks: Sequence[int],
+        together: int | None = None,
+    ) -> None:
+        """Give blocks to their workers, in tasks of ``together`` blocks."""
+        alive = self._workers()
+        mine: dict[str, list[int]] = {}
+        for block in blocks:
+            of = self._of.get(block)
+            if of not in alive:
+                of = self._of[block] = self._least(alive)
+            mine.setdefault(of, []).append(block)
+        for of, own in mine.items():
+            size = together or self._together(asked.method)
+            size = min(size, -(-len(own) // alive[of]))
+            for at in range(0, len(own), size):
+                group = tuple(own[at : at + size])
+                tasks[group] = self._submit(asked, group, of)
 
-    def _submit(self, method: str, block: int, args: Any, alive: dict[str, int]) -> Any:
-        of = self._of.get(block)
-        if of not in alive:
-            of = self._of[block] = self._least(alive)
-        plan = None
-        if method != "index" and of not in self._told:
-            plan = self._plan
-            self._told.add(of)
-        return self._client.submit(
-            worker.on_block, self._place, method, block, args, plan,
-            workers=[of], allow_other_workers=False, pure=False, retries=0,
-        )  # fmt: skip
+    def _together(self, method: str) -> int:
+        known = self._seconds.get(method)
+        if known is None:
+            return _FIRST_BLOCKS
+        return max(1, int(_TASK_S / max(known, 1e-6)))
 
     def _least(self, alive: dict[str, int]) -> str:
         """The worker with the fewest blocks for its threads."""
-        load = dict.fromkeys(alive, 0)
-        for of in self._of.values():
-            if of in load:
-                load[of] += 1
-        return min(load, key=lambda of: (load[of] + 1) / alive[of])
+        load = Counter(self._of.values())
+        return min(alive, key=lambda of: (load[of] + 1) / alive[of])
 
-    def _wait(self, futures: dict[int, Any], method: str, block: int, args: Any) -> Any:
-        tries = 0
-        while True:
-            if self._watch is not None:
-                self._watch(self.n_passes, block)
-            try:
-                found = futures[block].result(timeout=_WAIT_S)
-            except EngineError:
+    def _submit(self, asked: _Pass, group: Group, of: str) -> Any:
+        plan = None
+        if asked.method != "index" and of not in self._told:
+            plan = self._plan
+            self._told.add(of)
+        common, own = asked.arguments(group)
+        self._count(_size(common) + _size(own), ())
+        return self._client.submit(
+            worker.on_blocks, self._place, asked.method, group, common, own, plan,
+            workers=[of], allow_other_workers=False, pure=False, retries=0,
+        )  # fmt: skip
+
+    def _count(self, sent: int, received: Any) -> None:
+        up, down = self.traffic[-1]
+        self.traffic[-1] = (up + sent, down + _size(received))
+
+    # ---- answers ----------------------------------------------------------------
+
+    def _all_done(self, tasks: dict[Group, Any]) -> bool:
+        """Wait a little; has every task ended, one way or the other?"""
+        from distributed import wait
+
+        try:
+            wait(list(tasks.values()), timeout=_WAIT_S)
+        except Exception as problem:
+            if _is_timeout(problem):
+                return False
+            if not _is_loss(problem):
                 raise
+        return True
+
+    def _take(
+        self,
+        asked: _Pass,
+        tasks: dict[Group, Any],
+        found: dict[int, Any],
+        tries: Counter[int],
+    ) -> None:
+        """Answers that are there, in one message; the others are begun again."""
+        whole = [group for group in tasks if tasks[group].status == "finished"]
+        answers = self._gather([tasks[group] for group in whole])
+        if answers is None:  # lost on the way
+            self._replace(asked, tasks, tries)
+            return
+        for group, answer in zip(whole, answers):
+            del tasks[group]
+            if isinstance(answer, str) and answer == worker.NEEDS_PLAN:
+                self._told.discard(self._of[group[0]])
+                self._begin(asked, tasks, group)
+                continue
+            seconds, values = answer
+            self._seconds[asked.method] = seconds / len(group)
+            found.update(zip(group, values))
+        for group in [g for g in tasks if tasks[g].status in ("error", "cancelled")]:
+            problem = _problem_of(tasks[group])
+            if not _is_loss(problem):
+                raise problem
+            self._again(asked, tasks, group, tries)
+
+    def _gather(self, futures: list[Any]) -> list[Any] | None:
+        """Values of tasks that ended, or None if a worker is lost meanwhile."""
+        if not futures:
+            return []
+
+        async def all_values() -> Any:
+            return await self._client.gather(futures, asynchronous=True)
+
+        patience = _WAIT_S
+        while True:
+            try:
+                found: list[Any] = self._client.sync(
+                    all_values, callback_timeout=patience
+                )
+                return found
             except Exception as problem:
                 if not _is_loss(problem):
                     raise
-                tries += not _is_timeout(problem)
-                if tries > _MOST_TRIES:
-                    raise EngineError(
-                        "Workers of the cluster are lost again and again on one "
-                        "block: it may not fit into their memory. Build the store "
-                        "with fewer people in a block.",
-                        code="workers_lost",
-                        arg="address",
-                    ) from problem
-                self._replace(futures, method, args, None if tries == 0 else block)
-                continue
-            if isinstance(found, str) and found == worker.NEEDS_PLAN:
-                self._told.discard(self._of[block])
-                futures[block] = self._submit(
-                    method, block, args(block), self._workers()
-                )
-                continue
-            return found
+                if not _is_timeout(problem):
+                    return None
+                if not set(self._of.values()) <= set(self._workers()):
+                    return None
+                patience *= 2  # slow, not lost
 
     def _replace(
-        self, futures: dict[int, Any], method: str, args: Any, failed: int | None
+        self, asked: _Pass, tasks: dict[Group, Any], tries: Counter[int]
     ) -> None:
         """Begin again what workers that are gone had been given."""
         alive = self._workers()
         gone = {of for of in self._of.values() if of not in alive}
         self.lost += len(gone)
         self._told -= gone
-        again = {k for k in futures if self._of[k] in gone}
-        if failed is not None:
-            again.add(failed)
-        for block in sorted(again):
-            self._client.cancel([futures[block]])
-            futures[block] = self._submit(method, block, args(block), alive)
+        for group in [g for g in tasks if self._of[g[0]] in gone]:
+            self._again(asked, tasks, group, tries)
+        for block in [k for k, of in self._of.items() if of in gone]:
+            del self._of[block]  # taken over when its turn comes
+
+    def _again(
+        self, asked: _Pass, tasks: dict[Group, Any], group: Group, tries: Counter[int]
+    ) -> None:
+        """Block by block, so that one that is too large is alone with its fault."""
+        self._client.cancel([tasks.pop(group)])
+        tries.update(group)
+        if max(tries[block] for block in group) > _MOST_TRIES:
+            raise EngineError(
+                "Workers of the cluster are lost again and again on one block: it may "
+                "not fit into their memory. Build the store with fewer people in a "
+                "block.",
+                code="workers_lost",
+                arg="address",
+            )
+        self._begin(asked, tasks, group, together=1)
 
     def _workers(self) -> dict[str, int]:
         """Workers that are alive; waits for one if there is none."""
@@ -225,8 +306,15 @@ class DaskPasses:
             time.sleep(_WAIT_S)
 
 
-def _count_done(futures: dict[int, Any]) -> int:
-    return sum(future.done() for future in futures.values())
+def _problem_of(future: Any) -> BaseException:
+    """Why a task has no answer."""
+    if future.status == "cancelled":
+        return TimeoutError()
+    try:
+        problem = future.exception(timeout=_WAIT_S)
+    except Exception as other:
+        return other
+    return problem if isinstance(problem, BaseException) else TimeoutError()
 
 
 def _is_timeout(problem: BaseException) -> bool:
@@ -247,6 +335,8 @@ def _size(value: Any) -> int:
     """Bytes of the arrays in a value."""
     if isinstance(value, np.ndarray):
         return value.nbytes
+    if isinstance(value, dict):
+        return sum(_size(v) for v in value.values())
     if isinstance(value, (list, tuple)):
         return sum(_size(v) for v in value)
     if hasattr(value, "__dict__"):

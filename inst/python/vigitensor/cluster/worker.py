@@ -7,6 +7,7 @@ says so when it needs the plan: blocks can go to any worker at any time.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +39,28 @@ class Place:
     budget: float  # bytes; negative: by the memory of the worker's machine
 
 
-def on_block(
-    place: Place, method: str, block: int, args: Sequence[Any], plan: Plan | None
+def on_blocks(
+    place: Place,
+    method: str,
+    blocks: Sequence[int],
+    common: Sequence[Any],
+    own: Sequence[Any] | None,
+    plan: Plan | None,
 ) -> Any:
-    """Call a method of this worker's ``Keeper`` for one block."""
+    """Call a method of this worker's ``Keeper`` for some blocks.
+
+    ``own`` is one more argument of each block. Returns seconds and answers.
+    """
     keeper = _keeper(place, plan)
     if method != "index" and place.token not in _planned:
         return NEEDS_PLAN
-    return getattr(keeper, method)(block, *args)
+    begun = time.perf_counter()
+    call = getattr(keeper, method)
+    found = [
+        call(block, *(() if own is None else (own[k],)), *common)
+        for k, block in enumerate(blocks)
+    ]
+    return time.perf_counter() - begun, found
 
 
 def _keeper(place: Place, plan: Plan | None) -> Keeper:
