@@ -22,6 +22,7 @@ from .api_symbolic_inputs import (
     positions,
     slot_of,
 )
+from .api_symbolic_quick import symbolic_quick
 from .api_symbolic_structure import Batch, Structure, symbolic_clusters
 from .errors import EngineError
 
@@ -154,24 +155,6 @@ def symbolic_reduce(
         found["value"] = np.clip(found["value"], 0, 1)
     found = s.unmasked(found)
     return {name: s.given(found[name], name, base) for name in case.wanted}
-
-
-def symbolic_quick(
-    words: str | Sequence[str], numbers: Any, data: Sequence[Any]
-) -> dict[str, Array]:
-    """``symbolic_reduce`` in few arguments, for small calls.
-
-    ``words`` are the formula, the weights or "", the indices in one word ("ijp"),
-    reduction, axis and precision, in lines or in a list; ``numbers`` are k, base, n
-    and m.
-    """
-    words = words.split("\n") if isinstance(words, str) else words
-    expression, weight, index, reduction, axis, precision = words
-    k, base, n, m = (int(v) for v in numbers)
-    return symbolic_reduce(
-        expression, data, list(index), reduction, axis, k=k, weight=weight or None,
-        precision=precision, base=base, size=(n, m),
-    )  # fmt: skip
 
 
 def _case(

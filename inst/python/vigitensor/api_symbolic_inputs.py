@@ -78,7 +78,7 @@ class Case:
             known(kind, ("i", "j", "p", "ij"), "index")
         dtype = np.dtype(precision)
         arrays = [
-            _array(values, kind, slot, dtype)
+            as_rows(values, kind, slot, dtype)
             for slot, (values, kind) in enumerate(zip(data, index))
         ]
         self.index = index
@@ -187,7 +187,7 @@ def _after(
     return tree.rebuilt(node, moved), numbers
 
 
-def _array(values: Any, kind: str, slot: int, dtype: Any) -> Array:
+def as_rows(values: Any, kind: str, slot: int, dtype: Any) -> Array:
     try:
         out = np.asarray(values)
         if kind == "ij" and out.ndim == 2:

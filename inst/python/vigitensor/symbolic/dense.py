@@ -7,14 +7,14 @@ an index, so that broadcasting does the rest.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
-from types import CodeType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .table import Operation, operations
+from .table import operations
 from .tree import Node, nodes_of
 
 Array = npt.NDArray[Any]
@@ -40,53 +40,59 @@ def values(
         the shape (n, 1, components), and matrices of both are (n, dim).
     """
     dtype = np.result_type(*data) if data else np.dtype(np.float64)
-    done: dict[Node, Array] = {}
+    run = _program(root, dtype, paired)
     with np.errstate(all="ignore"):
-        for node in _order(root):
-            done[node] = _value(node, done, data, numbers, rows, columns, dtype, paired)
-    return done[root]
+        out: Array = run(data, numbers, rows, columns)
+    return out
 
 
-def _value(
-    node: Node,
-    done: dict[Node, Array],
-    data: Sequence[Array],
-    numbers: Sequence[float],
-    rows: slice,
-    columns: slice,
-    dtype: np.dtype[Any],
-    paired: bool,
-) -> Array:
-    if node.op == "var":
-        index, slot = node.static
-        if index in ("ij", "ji"):
-            if paired:
-                return data[slot][rows][:, None, :]
-            if index == "ij":
-                return data[slot][rows, columns]
-            return data[slot][columns, rows].transpose(1, 0, 2)
-        if index == "i" or (index == "j" and paired):
-            return data[slot][rows][:, None, :]
-        if index == "j":
-            return data[slot][columns][None, :, :]
-        return data[slot].reshape(1, 1, -1)
-    if node.op == "number":
-        return np.full((1, 1, 1), numbers[node.static[0]], dtype)
-    if node.op == "const":
-        return np.full((1, 1, 1), node.static[0], dtype)
-    op = operations()[node.op]
-    names: dict[str, Any] = dict(zip("abc", (done[a] for a in node.args)))
-    names.update(zip(op.static, node.static))
-    out = eval(_compiled(op), _FUNCTIONS, names)
-    return np.asarray(out, dtype=dtype)
+@functools.lru_cache(maxsize=512)
+def _program(root: Node, dtype: np.dtype[Any], paired: bool) -> Callable[..., Array]:
+    """The tree as one function of Python, a line for each node."""
+    names: dict[Node, str] = {}
+    scope: dict[str, Any] = {**_FUNCTIONS, "dtype": dtype, "asarray": np.asarray}
+    lines = []
+    for k, node in enumerate(nodes_of(root)):
+        names[node] = name = f"v{k}"
+        if node.op == "const":
+            scope[name] = np.full((1, 1, 1), node.static[0], dtype)
+            continue
+        if node.op == "var":
+            index, slot = node.static
+            code = _leaf(index, slot, paired)
+        elif node.op == "number":
+            code = f"asarray([[[numbers[{node.static[0]}]]]], dtype)"
+        else:
+            op = operations()[node.op]
+            words = dict(zip("abc", (names[a] for a in node.args)))
+            words.update(zip(op.static, (repr(s) for s in node.static)))
+            code = f"asarray({_named(op.numpy, words)}, dtype)"
+        lines.append(f"    {name} = {code}")
+    text = ["def run(data, numbers, rows, columns):", *lines]
+    exec("\n".join([*text, f"    return {names[root]}"]), scope)
+    run: Callable[..., Array] = scope["run"]
+    return run
 
 
-_order = functools.lru_cache(maxsize=512)(nodes_of)
+def _leaf(index: str, slot: int, paired: bool) -> str:
+    """Code of some rows and columns of data."""
+    data = f"data[{slot}]"
+    if index in ("ij", "ji"):
+        if paired:
+            return f"{data}[rows][:, None, :]"
+        if index == "ij":
+            return f"{data}[rows, columns]"
+        return f"{data}[columns, rows].transpose(1, 0, 2)"
+    if index == "i" or (index == "j" and paired):
+        return f"{data}[rows][:, None, :]"
+    if index == "j":
+        return f"{data}[columns][None, :, :]"
+    return f"{data}.reshape(1, 1, -1)"
 
 
-@functools.cache
-def _compiled(op: Operation) -> CodeType:
-    return compile(op.numpy, "operations.csv", "eval")
+def _named(code: str, names: dict[str, str]) -> str:
+    """Code with other names; attributes and parts of words are left alone."""
+    return re.sub(r"(?<![\w.])[a-z]+(?!\w)", lambda m: names.get(m[0], m[0]), code)
 
 
 def matrix(

@@ -50,7 +50,7 @@ def using(name: str, device: str | None) -> Iterator[None]:
             code="bad_engine",
             arg="engine",
         )
-    if name not in installed():
+    if name in _NEEDS and name not in installed():
         raise EngineError(
             f"The engine {name!r} needs the Python package {_NEEDS[name]!r}.",
             code="no_engine",

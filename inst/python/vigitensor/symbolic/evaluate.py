@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import cache, pool
-from . import dense, engine, memory, nearest
+from . import dense, engine, memory, nearest, small
 from .lower import PAIR, expand, swapped
 from .ranges import Ranges
 from .states import (
@@ -56,25 +56,22 @@ def reduce(
     ``ranges`` are of rows i and columns j. Returns ``value`` and, where there are
     positions, ``index`` (from 0). ``breaks`` are those of a histogram.
     """
-    formula, reduction = composed(formula, reduction)
-    if axis == "i":
-        formula = swapped(formula)
-        weight = None if weight is None else swapped(weight)
-        problem = problem._replace(n=problem.m, m=problem.n)
-        ranges = None if ranges is None else ranges.transposed()
+    if axis == "i" and ranges is not None:
+        ranges = ranges.transposed()
+    formula, weight, problem, reduction, shape = prepared(
+        formula, weight, problem, reduction, axis, k, breaks
+    )
     by = engine.current.get(engine.CPU)
     if by is not engine.CPU:
         return by.reduce(
             formula, problem, reduction, weight=weight, k=k, ranges=ranges,
             breaks=breaks,
         )  # fmt: skip
-    formula = expand(formula)
-    weight = None if weight is None else expand(weight)
+    if small.fits(problem):
+        return small.reduce(formula, weight, problem, reduction, shape, ranges)
     if reduction == "sumsoftmaxweight" and weight is not None:
         weight = apply("concat", 1.0, weight)
-    shape = Shape(
-        formula.dim, weight.dim if weight else 0, problem.m, problem.dtype, k, breaks
-    )
+        shape = shape._replace(weights=weight.dim)
     reducer = REDUCTIONS[reduction](shape)
     if reducer.negated:
         formula = -formula
@@ -94,6 +91,23 @@ def reduce(
     return reducer.finish(
         run.all(lambda task: _reduce_block(fill, reducer, task), reducer)
     )
+
+
+def prepared(
+    formula: Node, weight: Node | None, problem: Problem, reduction: str, axis: str,
+    k: int, breaks: Array | None = None,
+) -> tuple[Node, Node | None, Problem, str, Shape]:  # fmt: skip
+    """A reduction as one over j, without composites."""
+    formula, reduction = composed(formula, reduction)
+    if axis == "i":
+        formula = swapped(formula)
+        weight = None if weight is None else swapped(weight)
+        problem = problem._replace(n=problem.m, m=problem.n)
+    formula = expand(formula)
+    weight = None if weight is None else expand(weight)
+    width = 0 if weight is None else weight.dim
+    shape = Shape(formula.dim, width, problem.m, problem.dtype, k, breaks)
+    return formula, weight, problem, reduction, shape
 
 
 def composed(formula: Node, reduction: str) -> tuple[Node, str]:

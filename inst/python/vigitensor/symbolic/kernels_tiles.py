@@ -46,7 +46,13 @@ def add_exponentials(tile, top, total):
         for j in range(f.size):
             low = smaller(-f[j], low)
         high = -low
-        if high == -np.inf:
+        if not -np.inf < high < np.inf:
+            # Nothing, or infinite; unless a NaN stands beside.
+            for j in range(f.size):
+                if f[j] != f[j]:
+                    high = f[j]
+            if high != -np.inf and top[i] == top[i]:
+                top[i] = high
             continue
         if high > top[i]:
             scale = _exp(top[i] - high)

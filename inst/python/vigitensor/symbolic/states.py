@@ -30,7 +30,7 @@ class Shape(NamedTuple):
     breaks: Array | None = None  # limits of the cells of a histogram
 
 
-def _position_type(columns: int) -> type[Any]:
+def position_type(columns: int) -> type[Any]:
     """R has whole numbers of 32 bits; longer ones travel as doubles."""
     return np.int32 if columns < 2**31 - 1 else np.int64
 
@@ -136,7 +136,8 @@ class LogSumExp(Reduction):
     def finish(self, state: State) -> dict[str, Array]:
         top, total = state
         with np.errstate(all="ignore"):
-            out = np.where(top == np.inf, top, top + np.log(total))
+            infinite = (top == np.inf) & ~np.isnan(total)
+            out = np.where(infinite, top, top + np.log(total))
             if not self.shape.weights:
                 out = np.where((top == -np.inf) & (total == 0), -np.inf, out)
         return {"value": out.astype(self.shape.dtype, copy=False)}
@@ -172,7 +173,7 @@ class Smallest(Reduction):
 
     def finish(self, state: State) -> dict[str, Array]:
         value = -state[0] if self.negated else state[0]
-        position = state[1].astype(_position_type(self.shape.columns))
+        position = state[1].astype(position_type(self.shape.columns))
         return {"value": value, "index": position}
 
 
@@ -205,7 +206,7 @@ class KSmallest(Reduction):
 
     def finish(self, state: State) -> dict[str, Array]:
         value = -state[0] if self.negated else state[0]
-        position = state[1].astype(_position_type(self.shape.columns))
+        position = state[1].astype(position_type(self.shape.columns))
         return {"value": value, "index": position}
 
 

@@ -61,12 +61,6 @@ class Tables:
         self.problem = problem
         self.dtype = problem.dtype
         self.scratch = Scratch()
-        self.small = problem.n * problem.m <= SMALL
-        self.first: list[
-            _Product | _Rolled | _Given
-        ] = []  # tiles that are filled first
-        if self.small:
-            return
         self.program: Program = _lowered(root)
         item = self.dtype.itemsize
         memory.check(memory.of_tables(self.program, problem.n, problem.m, item), states)
@@ -77,7 +71,8 @@ class Tables:
         if self.lazy:
             given = given._replace(parts={**given.parts, "j": ()})
         self.x, self.y, self.p = tables_of(given, problem)
-        self.first = [
+        # Tiles that are filled first.
+        self.first: list[_Product | _Rolled | _Given] = [
             _FIRST.get(c.kind, _Product)(c, problem) for c in self.program.contractions
         ]
 
@@ -107,8 +102,6 @@ class Tables:
 
     def filler(self) -> Fill:
         """A function that gives the tile of some rows and columns."""
-        if self.small:
-            return self.dense_tile
         root = self.program.root
         if root.op == "tile":
             return self._first_tiles
@@ -142,8 +135,6 @@ class Tables:
 
         With tiles that are filled first, it takes no more than a tile at a time.
         """
-        if self.small:
-            return None
         root = self.program.root
         mode = "row" if self.problem.n == 1 else "sum"
         run = codegen.kernel(root, self.dtype.name, mode)
