@@ -45,6 +45,8 @@ from .api_sources import (  # noqa: F401
 )
 from .api_store import (  # noqa: F401
     design_begin,
+    design_claim,
+    design_end,
     design_write,
     fit_progress,
     fit_stop,
@@ -65,6 +67,17 @@ from .api_symbolic import (  # noqa: F401
     symbolic_matrix,
     symbolic_quick,
     symbolic_reduce,
+)
+from .api_symbolic_device import (  # noqa: F401
+    symbolic_arith,
+    symbolic_array,
+    symbolic_array_value,
+    symbolic_columns,
+    symbolic_dot,
+    symbolic_fold,
+    symbolic_math,
+    symbolic_rows,
+    symbolic_times,
 )
 from .api_symbolic_solve import (  # noqa: F401
     symbolic_eigs,

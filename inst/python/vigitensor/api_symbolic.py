@@ -25,6 +25,7 @@ from .api_symbolic_inputs import (
 from .api_symbolic_quick import symbolic_quick
 from .api_symbolic_structure import Batch, Structure, symbolic_clusters
 from .errors import EngineError
+from .symbolic.resident import DeviceArray, is_tensor, placed, taken
 
 Array = npt.NDArray[Any]
 __all__ = (
@@ -57,7 +58,8 @@ def symbolic_reduce(
     memory_mb: float | None = None,
     engine: str = "cpu",
     device: str | None = None,
-) -> dict[str, Array]:
+    keep: bool = False,
+) -> dict[str, Any]:
     """Reduce a formula F(x_i, y_j, p) over j (or i).
 
     Parameters
@@ -109,6 +111,9 @@ def symbolic_reduce(
         means, logsumexp and smallest values without weights or structure).
     device : str, optional
         Of torch: "cpu", "cuda", ...; "auto" (default) takes a GPU where there is one.
+        Handles (``symbolic_array``) among the data bring their own.
+    keep : bool
+        Leave ``value`` where it was computed: a handle.
 
     Returns
     -------
@@ -138,12 +143,19 @@ def symbolic_reduce(
     from .symbolic.engine import using
     from .symbolic.evaluate import reduce
 
+    data, engine, device = taken(data, engine, device)
+    if keep and batch is not None:
+        raise EngineError(
+            "Results of batches are not kept.", code="bad_batch", arg="keep"
+        )
     case, s = _case(
         expression, data, index, reduction, axis, k, weight, precision, size,
         structure, batch, base, omit_nan, breaks,
     )  # fmt: skip
     moments = s.moments()
-    with memory.limited(memory_mb), using(engine, device):
+    # What is left to do with NumPy needs its arrays.
+    there = keep and moments is None and s.keep is None and reduction not in LOGICAL
+    with memory.limited(memory_mb), using(engine, device, there) as home:
         if moments is not None:
             found = {"value": moments.value(case.kind)}
         else:
@@ -154,7 +166,16 @@ def symbolic_reduce(
     if reduction in ("any", "all"):
         found["value"] = np.clip(found["value"], 0, 1)
     found = s.unmasked(found)
-    return {name: s.given(found[name], name, base) for name in case.wanted}
+    out: dict[str, Any] = {
+        name: s.given(found[name], name, base) for name in case.wanted
+    }
+    if keep and "value" in out:
+        value = out["value"]
+        if is_tensor(value):
+            out["value"] = DeviceArray(value, home.name, home.device)
+        else:
+            out["value"] = placed(value, home.name, home.device)
+    return out
 
 
 def _case(
@@ -204,6 +225,7 @@ def symbolic_gradient(
     from .symbolic.engine import using
     from .symbolic.gradient import gradient
 
+    data, engine, device = taken(data, engine, device)
     case, s = _case(
         expression, data, index, reduction, axis, k, weight, precision, size,
         structure, batch, base, omit_nan,
@@ -217,7 +239,7 @@ def symbolic_gradient(
     if s.batch is not None:
         cotangent = np.asarray(cotangent)
         cotangent = cotangent.reshape(-1, cotangent.shape[-1])
-    leaves, g = case.leaves(wrt), case.cotangent(cotangent)
+    leaves, g = case.leaves(wrt), case.cotangent(np.asarray(cotangent))
     moments = s.moments()
     with memory.limited(memory_mb), using(engine, device):
         if moments is not None:
@@ -285,6 +307,7 @@ def symbolic_matrix(
     from .symbolic import dense
     from .symbolic.lower import expand
 
+    data, _, _ = taken(data, "keops", None)  # as arrays of NumPy
     case = Case(expression, data, index, "sum", "j", 1, None, precision, size)
     p = case.problem
     pick = {

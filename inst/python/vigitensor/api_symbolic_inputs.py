@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError
+from .symbolic.resident import dtype_of, is_tensor, on_host
 
 Array = npt.NDArray[Any]
 
@@ -188,6 +189,8 @@ def _after(
 
 
 def as_rows(values: Any, kind: str, slot: int, dtype: Any) -> Array:
+    if is_tensor(values):
+        return _as_tensor(values, kind, dtype)
     try:
         out = np.asarray(values)
         if kind == "ij" and out.ndim == 2:
@@ -214,6 +217,17 @@ def as_rows(values: Any, kind: str, slot: int, dtype: Any) -> Array:
             arg="data",
         )
     return out
+
+
+def _as_tensor(values: Any, kind: str, dtype: Any) -> Any:
+    """Rows that are on a device stay there."""
+    if dtype_of(values) != dtype:
+        import torch
+
+        values = values.to(getattr(torch, dtype.name))
+    if kind == "p":
+        return values.reshape(1, -1)
+    return values[..., None] if values.ndim == 1 + (kind == "ij") else values
 
 
 def _converted(values: Array, dtype: Any) -> Array:
@@ -291,7 +305,8 @@ def gathered(
     both = (rows, columns) if paired else np.ix_(rows, columns)
     at: dict[str, Any] = {"i": rows, "j": columns, "ij": both}
     return [
-        values[at[kind]] if kind in at else values for values, kind in zip(data, kinds)
+        on_host(values)[at[kind]] if kind in at else values
+        for values, kind in zip(data, kinds)
     ]
 
 

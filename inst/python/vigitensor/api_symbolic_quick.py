@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .api_symbolic_inputs import LOGICAL, Case, as_rows
+from .symbolic.resident import DeviceArray, placed, taken
 
 Array = npt.NDArray[Any]
 _MOST = 256
@@ -34,17 +35,22 @@ _plans: dict[Any, _Plan | None] = {}
 
 
 def symbolic_quick(
-    words: str | Sequence[str], numbers: Any, data: Sequence[Any]
-) -> dict[str, Array]:
+    words: str | Sequence[str], numbers: Any, data: Sequence[Any], keep: bool = False
+) -> dict[str, Any]:
     """``symbolic_reduce`` in few arguments, for small calls.
 
     ``words`` are the formula, the weights or "", the indices in one word ("ijp"),
     reduction, axis and precision, in lines or in a list; ``numbers`` are k, base, n
-    and m.
+    and m. ``keep`` is as there.
     """
     words = words if isinstance(words, str) else "\n".join(words)
     k, base, n, m = (int(v) for v in numbers)
-    arrays = [np.asarray(values) for values in data]
+    arrays: Sequence[Any] = data
+    if any([type(values) is DeviceArray for values in data]):
+        arrays, engine, device = taken(data, "cpu", None)
+        if engine != "cpu":
+            return _in_full(words, k, base, n, m, arrays, keep, engine, device)
+    arrays = [np.asarray(values) for values in arrays]
     key = (words, k, n, m, tuple([(a.shape, a.dtype.kind) for a in arrays]))
     if key in _plans:
         plan = _plans[key]
@@ -53,7 +59,7 @@ def symbolic_quick(
             _plans.clear()
         plan = _plans[key] = _planned(words, k, n, m, arrays)
     if plan is None:
-        return _in_full(words, k, base, n, m, arrays)
+        return _in_full(words, k, base, n, m, arrays, keep)
     from .symbolic import small
 
     dtype = plan.problem.dtype
@@ -61,24 +67,28 @@ def symbolic_quick(
         as_rows(values, kind, slot, dtype)
         for slot, (values, kind) in enumerate(zip(arrays, plan.kinds))
     ]
-    found = small.reduce(
+    found: dict[str, Any] = small.reduce(
         plan.formula, plan.weight, plan.problem._replace(data=rows), plan.reduction,
         plan.shape,
     )  # fmt: skip
     if "index" in plan.wanted:
         found["index"] += base
+    if keep and "value" in plan.wanted:
+        found["value"] = placed(found["value"], "cpu", "cpu")
     return {name: found[name] for name in plan.wanted}
 
 
 def _in_full(
-    words: str, k: int, base: int, n: int, m: int, data: Sequence[Any]
-) -> dict[str, Array]:
+    words: str, k: int, base: int, n: int, m: int, data: Sequence[Any], keep: bool,
+    engine: str = "cpu", device: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     from .api_symbolic import symbolic_reduce
 
     expression, weight, index, reduction, axis, precision = words.split("\n")
     return symbolic_reduce(
         expression, data, list(index), reduction, axis, k=k, weight=weight or None,
-        precision=precision, base=base, size=(n, m),
+        precision=precision, base=base, size=(n, m), keep=keep, engine=engine,
+        device=device,
     )  # fmt: skip
 
 

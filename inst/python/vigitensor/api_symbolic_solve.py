@@ -8,117 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .api_symbolic_inputs import Case, gathered, known
-from .api_symbolic_structure import Structure
+from .api_symbolic_inputs import known
+from .api_symbolic_operator import Operator, symbolic_operator
 from .errors import EngineError
+from .symbolic.resident import placed
 
 Array = npt.NDArray[Any]
+__all__ = (
+    "symbolic_eigs",
+    "symbolic_operator",
+    "symbolic_solve",
+    "symbolic_solve_gradient",
+)
 PRECONDITIONERS = ("none", "cholesky", "nystrom")
-
-
-class Operator:
-    """A symbolic matrix as a linear map: what SciPy calls a LinearOperator.
-
-    ``scipy.sparse.linalg.aslinearoperator(operator)`` takes it as it is.
-    """
-
-    def __init__(
-        self,
-        expression: Any,
-        data: Sequence[Any],
-        index: Sequence[str],
-        *,
-        precision: str = "float64",
-        size: Sequence[int] | None = None,
-        structure: Mapping[str, Any] | None = None,
-        base: int = 0,
-    ) -> None:
-        self.case = Case(expression, data, index, "sum", "j", 1, None, precision, size)
-        self.kept = Structure(self.case, structure, base, None)
-        self.formula, self.problem = self.kept.formula, self.case.problem
-        if self.formula.dim != 1:
-            raise EngineError(
-                f"A matrix has one component, not {self.formula.dim}.",
-                code="bad_dimension",
-                arg="expression",
-            )
-        self.shape = (self.problem.n, self.problem.m)
-        self.dtype = self.problem.dtype
-
-    def matmat(self, right: Any) -> Array:
-        """The matrix times (m, columns)."""
-        return self._times(right, "j")
-
-    def rmatmat(self, right: Any) -> Array:
-        """The transposed matrix times (n, columns)."""
-        return self._times(right, "i")
-
-    def matvec(self, right: Any) -> Array:
-        """The matrix times a vector."""
-        return self.matmat(np.reshape(right, (-1, 1)))[:, 0]
-
-    def rmatvec(self, right: Any) -> Array:
-        """The transposed matrix times a vector."""
-        return self.rmatmat(np.reshape(right, (-1, 1)))[:, 0]
-
-    def _times(self, right: Any, axis: str) -> Array:
-        from .symbolic.evaluate import reduce
-        from .symbolic.tree import variable
-
-        p = self.problem
-        values = np.asarray(right, p.dtype)
-        last = variable(axis, len(p.data), values.shape[1])
-        found = reduce(
-            self.formula * last, p._replace(data=[*p.data, values]), "sum", axis,
-            ranges=self.kept.ranges,
-        )  # fmt: skip
-        return found["value"]
-
-    def diagonal(self) -> Array:
-        """Values where i = j."""
-        every = np.arange(min(self.shape))
-        return self._piece(every, every, True)
-
-    def column(self, j: int) -> Array:
-        """Values of one column."""
-        return self._piece(np.arange(self.shape[0]), np.array([j]), False)
-
-    def _piece(self, rows: Array, columns: Array, paired: bool) -> Array:
-        from .symbolic import dense
-        from .symbolic.lower import expand
-
-        p = self.problem
-        data = gathered(p.data, self.kept.kinds(), rows, columns, paired)
-        value = dense.values(expand(self.formula), data, p.numbers, paired=paired)
-        out: Array = np.broadcast_to(value[:, 0, 0], (len(rows),)).astype(np.float64)
-        if self.kept.ranges is None:
-            return out
-        return out * self._visited(rows, columns, paired)
-
-    def _visited(self, rows: Array, columns: Array, paired: bool) -> Array:
-        """1 where the ranges hold a pair."""
-        assert self.kept.ranges is not None
-        out = np.zeros(len(rows))
-        for r, some in self.kept.ranges.blocks():
-            for c in some:
-                if paired:
-                    out[max(r.start, c.start) : min(r.stop, c.stop)] = 1
-                elif c.start <= columns[0] < c.stop:
-                    out[r] = 1
-        return out
-
-
-def symbolic_operator(*args: Any, **more: Any) -> Any:
-    """A ``scipy.sparse.linalg.LinearOperator`` of a symbolic matrix (needs SciPy)."""
-    try:
-        from scipy.sparse.linalg import aslinearoperator  # type: ignore
-    except ImportError:
-        raise EngineError(
-            "A LinearOperator needs SciPy in the engine's environment.",
-            code="no_scipy",
-            arg="engine",
-        ) from None
-    return aslinearoperator(Operator(*args, **more))
 
 
 def symbolic_solve(
@@ -137,6 +39,9 @@ def symbolic_solve(
     structure: Mapping[str, Any] | None = None,
     base: int = 0,
     memory_mb: float | None = None,
+    engine: str = "cpu",
+    device: str | None = None,
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Solve (K + alpha I) x = b for a symmetric positive matrix K_ij.
 
@@ -153,6 +58,10 @@ def symbolic_solve(
     preconditioner : {"cholesky", "nystrom", "none"}
         A partial Cholesky factor of ``rank`` columns: those with the largest rests
         of the diagonal, or drawn with such probabilities (a fixed seed).
+    engine, device
+        As in ``symbolic_reduce``: what multiplies; the steps are taken by NumPy.
+    keep : bool
+        Leave ``x`` there: a handle.
 
     Returns
     -------
@@ -169,9 +78,15 @@ def symbolic_solve(
     """
     from .symbolic import memory
 
-    operator = _square(expression, data, index, precision, size, structure, base)
+    operator = _square(
+        expression, data, index, precision, size, structure, base, engine, device
+    )
     with memory.limited(memory_mb):
-        return _solved(operator, b, alpha, tolerance, max_iter, preconditioner, rank)
+        out = _solved(operator, b, alpha, tolerance, max_iter, preconditioner, rank)
+    if keep:
+        x = out["x"].astype(operator.dtype).reshape(operator.shape[0], -1)
+        out["x"] = placed(x, operator.home.name, operator.home.device)
+    return out
 
 
 def symbolic_solve_gradient(
@@ -192,6 +107,8 @@ def symbolic_solve_gradient(
     structure: Mapping[str, Any] | None = None,
     base: int = 0,
     memory_mb: float | None = None,
+    engine: str = "cpu",
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Gradients of sum(cotangent * x), where x solves (K + alpha I) x = b.
 
@@ -205,10 +122,13 @@ def symbolic_solve_gradient(
         what ``symbolic_solve`` reports.
     """
     from .symbolic import memory
+    from .symbolic.engine import using
     from .symbolic.gradient import gradient
     from .symbolic.tree import variable
 
-    operator = _square(expression, data, index, precision, size, structure, base)
+    operator = _square(
+        expression, data, index, precision, size, structure, base, engine, device
+    )
     n = operator.shape[0]
     value, _ = _right(x, n)
     with memory.limited(memory_mb):
@@ -216,14 +136,15 @@ def symbolic_solve_gradient(
             operator, cotangent, alpha, tolerance, max_iter, preconditioner, rank
         )
         z = out.pop("x")
-        p = operator.problem
+        p = operator.there
         last = variable("j", len(p.data), value.shape[1])
-        found = gradient(
-            operator.formula * last,
-            p._replace(data=[*p.data, value.astype(p.dtype)]),
-            "sum", "j", operator.case.leaves(wrt),
-            -z.reshape(n, -1).astype(p.dtype), ranges=operator.kept.ranges,
-        )  # fmt: skip
+        with using(operator.home.name, operator.home.device):
+            found = gradient(
+                operator.formula * last,
+                p._replace(data=[*p.data, value.astype(p.dtype)]),
+                "sum", "j", operator.case.leaves(wrt),
+                -z.reshape(n, -1).astype(p.dtype), ranges=operator.kept.ranges,
+            )  # fmt: skip
     total = float((z.reshape(n, -1) * value).sum())
     return {"b": z, "alpha": -total, "data": found, **out}
 
@@ -242,6 +163,8 @@ def symbolic_eigs(
     structure: Mapping[str, Any] | None = None,
     base: int = 0,
     memory_mb: float | None = None,
+    engine: str = "cpu",
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Some eigenvalues and vectors of a symmetric matrix K_ij.
 
@@ -265,7 +188,9 @@ def symbolic_eigs(
     from .symbolic import memory
     from .symbolic.krylov import eigenpairs
 
-    operator = _square(expression, data, index, precision, size, structure, base)
+    operator = _square(
+        expression, data, index, precision, size, structure, base, engine, device
+    )
     known(which, ("magnitude", "largest", "smallest"), "which")
     n = operator.shape[0]
     if not 1 <= int(k) <= n:
@@ -297,11 +222,11 @@ def symbolic_eigs(
 
 def _square(
     expression: Any, data: Any, index: Any, precision: str, size: Any, structure: Any,
-    base: int,
+    base: int, engine: str, device: str | None,
 ) -> Operator:  # fmt: skip
     out = Operator(
         expression, data, index, precision=precision, size=size, structure=structure,
-        base=base,
+        base=base, engine=engine, device=device,
     )  # fmt: skip
     if out.shape[0] != out.shape[1] or out.shape[0] == 0:
         raise EngineError(

@@ -26,6 +26,7 @@ from .symbolic.ranges import (
     of_radius,
     whole,
 )
+from .symbolic.resident import on_host
 from .symbolic.tree import Node, apply, variable
 
 Array = npt.NDArray[Any]
@@ -49,7 +50,7 @@ class Batch:
         self.count = int(batch)
         if self.count < 1:
             raise EngineError("`batch` is at least 1.", code="bad_batch", arg="batch")
-        self.given = [np.asarray(values) for values in data]
+        self.given = [np.asarray(on_host(values)) for values in data]
         self.kinds = list(index)
         rows = {"i": 0, "j": 0}
         if size is not None:
@@ -205,7 +206,7 @@ class Structure:
         p = self.case.problem
         if [self.case.index[s] for s in slots] != ["i", "j"] or not float(radius) >= 0:
             raise _bad("`radius` takes a slot of i, one of j, and a distance.")
-        x, y = (p.data[s] for s in slots)
+        x, y = (on_host(p.data[s]) for s in slots)
         if x.shape[1] != y.shape[1]:
             raise _bad("Points of i and of j must have as many components.")
         parts = []

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .resident import on_host
 from .table import operations
 from .tree import Node, nodes_of
 
@@ -39,6 +40,7 @@ def values(
         Rows and columns go together (j-th column with the i-th row): the result has
         the shape (n, 1, components), and matrices of both are (n, dim).
     """
+    data = [on_host(values) for values in data]
     dtype = np.result_type(*data) if data else np.dtype(np.float64)
     run = _program(root, dtype, paired)
     with np.errstate(all="ignore"):

@@ -19,13 +19,14 @@ class Engine(NamedTuple):
 
     name: str = "cpu"
     device: str = "cpu"
+    keep: bool = False  # values stay on the device
 
     def reduce(self, *args: Any, **more: Any) -> dict[str, Any]:
         """A reduction over j by torch or KeOps."""
         if self.name == "torch":
             from .torch_evaluate import reduce
 
-            return reduce(*args, device=self.device, **more)
+            return reduce(*args, device=self.device, keep=self.keep, **more)
         from . import keops
 
         return keops.reduce(*args, **more)
@@ -41,32 +42,52 @@ def installed() -> list[str]:
     return [n for n in NAMES if n not in _NEEDS or found(_NEEDS[n]) is not None]
 
 
-@contextmanager
-def using(name: str, device: str | None) -> Iterator[None]:
-    """Reductions within are computed by this evaluator."""
+def chosen(name: str, device: str | None) -> Engine:
+    """An evaluator that is there, and its device."""
     if name not in NAMES:
         raise EngineError(
             f"`engine` must be one of {', '.join(NAMES)}; it is {name!r}.",
             code="bad_engine",
             arg="engine",
         )
-    if name in _NEEDS and name not in installed():
+    if name == "cpu":
+        return CPU
+    if name not in installed():
         raise EngineError(
             f"The engine {name!r} needs the Python package {_NEEDS[name]!r}.",
             code="no_engine",
             arg="engine",
         )
-    chosen = CPU if name == "cpu" else Engine(name, _device(name, device))
-    token = current.set(chosen)
+    return Engine(name, _device(name, device))
+
+
+@contextmanager
+def using(name: str, device: str | None, keep: bool = False) -> Iterator[Engine]:
+    """Reductions within are computed by this evaluator.
+
+    ``keep``: torch leaves values (not positions) on its device.
+    """
+    one = chosen(name, device)
+    if keep and one.name == "torch":
+        one = one._replace(keep=True)
+    token = current.set(one)
     try:
-        yield
+        yield one
     finally:
         current.reset(token)
 
 
 def _device(name: str, device: str | None) -> str:
-    if name != "torch" or device not in (None, "auto"):
-        return device or "cpu"
+    if name != "torch":
+        return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device in (None, "auto"):
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise EngineError(
+            f"torch has no device {device!r} here.", code="no_device", arg="device"
+        ) from None
+    return str(device)

@@ -23,6 +23,7 @@ from .evaluate import composed, reduce
 from .language import derivatives
 from .lower import expand, swapped
 from .ranges import Ranges
+from .resident import on_host
 from .table import operations
 from .tables import Problem
 from .tree import LEAVES, Node, apply, nodes_of, variable
@@ -200,6 +201,7 @@ def _gradient_at_places(
 ) -> list[Array]:
     """Through the pairs (i, j*) where the smallest or largest values stand."""
     formula = expand(formula)
+    problem = problem._replace(data=[on_host(values) for values in problem.data])
     if axis == "i":
         formula = swapped(formula)
         wrt = [swapped(leaf) for leaf in wrt]

@@ -276,26 +276,37 @@ def reduce(
     ranges: Ranges | None,
     breaks: Array | None,
     device: str,
-) -> dict[str, Array]:
-    """A reduction over j with arrays of NumPy in and out."""
+    keep: bool = False,
+) -> dict[str, Any]:
+    """A reduction over j of arrays of NumPy, or of tensors that are there.
+
+    The result is of NumPy; with ``keep`` the values are a tensor.
+    """
     place = torch.device(device)
-    data = [torch.as_tensor(np.array(x), device=place) for x in problem.data]
+    data = [on_device(x, place) for x in problem.data]
     if not data:
         data = [
             torch.zeros(1, 1, dtype=torch.from_numpy(np.zeros(1, problem.dtype)).dtype)
         ]
-    keep = None if ranges is None else _mask(ranges, problem.m, place)
+    mask = None if ranges is None else _mask(ranges, problem.m, place)
     spec = Spec(
         expand(formula), None if weight is None else expand(weight), reduction, k,
-        tuple(problem.numbers), problem.n, problem.m, keep, breaks,
+        tuple(problem.numbers), problem.n, problem.m, mask, breaks,
     )  # fmt: skip
     with torch.no_grad():
         value, index = forward(spec, data)
-    out = {"value": value.cpu().numpy()}
+    out: dict[str, Any] = {"value": value if keep else value.cpu().numpy()}
     if index is not None:
         small = problem.m < 2**31 - 1
         out["index"] = index.cpu().numpy().astype(np.int32 if small else np.int64)
     return out
+
+
+def on_device(values: Any, place: torch.device) -> Tensor:
+    """A tensor of an array, or the tensor itself where it is there already."""
+    if isinstance(values, Tensor):
+        return values.to(place)
+    return torch.as_tensor(np.array(values), device=place)
 
 
 def _mask(ranges: Ranges, m: int, place: torch.device) -> Callable[[slice], Tensor]:
