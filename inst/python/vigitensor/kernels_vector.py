@@ -132,6 +132,48 @@ def sum8(typingctx, v):
 
 
 @intrinsic
+def transpose8(typingctx, a, i, stride, b, j, step):
+    """b.flat[j + k step + c] = a.flat[i + c stride + k] for c, k < 8."""
+
+    def shuffled(builder, rows, distance):
+        """Pairs of lines so far apart swap every second half."""
+        out = list(rows)
+        for k in range(WIDTH):
+            if k & distance:
+                continue
+            low, high = rows[k], rows[k + distance]
+            lanes = [n & ~distance for n in range(WIDTH)]
+            first = [n + (WIDTH if m & distance else 0) for m, n in enumerate(lanes)]
+            kind = ir.VectorType(ir.IntType(32), WIDTH)
+            out[k] = builder.shuffle_vector(low, high, ir.Constant(kind, first))
+            second = [n + distance for n in first]
+            out[k + distance] = builder.shuffle_vector(
+                low, high, ir.Constant(kind, second)
+            )
+        return out
+
+    def codegen(context, builder, sig, args):
+        def moved(start, by, times):
+            return builder.add(start, builder.mul(by, ir.Constant(_I8, times)))
+
+        def at(array_type, array, position):
+            return pointer(context, builder, array_type, array, position)
+
+        rows = [
+            builder.load(at(sig.args[0], args[0], moved(args[1], args[2], c)), align=8)
+            for c in range(WIDTH)
+        ]
+        for distance in (4, 2, 1):
+            rows = shuffled(builder, rows, distance)
+        for k in range(WIDTH):
+            where = at(sig.args[3], args[3], moved(args[4], args[5], k))
+            builder.store(rows[k], where, align=8)
+        return context.get_dummy_value()
+
+    return types.void(a, i8, i8, b, i8, i8), codegen
+
+
+@intrinsic
 def exp8(typingctx, x):
     """exp of a line, to the bit that of ``kernels_math.exp``."""
 

@@ -164,17 +164,16 @@ def linear_predictors(
 ) -> Floats:
     """x beta + offset - means beta, for rows that are never at risk too."""
     shift = float((rows.mean - means) @ beta)
-    if data.index.rows.size == 0:
-        return point.lin + shift
-    lin = np.empty(rows.n)
-    never = np.ones(rows.n, bool)
-    never[data.index.rows] = False
-    never_rows = np.flatnonzero(never)
+    never, laid_out = data.index.never, data.index.rows
+    if laid_out.size == 0:
+        lin = point.lin + shift
+    else:
+        lin = np.empty(rows.n)
+        lin[laid_out] = point.lin + shift
 
     def work(span: tuple[int, int]) -> None:
-        part = never_rows[slice(*span)]
+        part = never[slice(*span)]
         lin[part] = (rows.x[part] - rows.mean) @ beta + rows.offset[part] + shift
 
-    run_slices(work, slices_of(never_rows.size))
-    lin[data.index.rows] = point.lin + shift
+    run_slices(work, slices_of(never.size))
     return lin

@@ -47,7 +47,7 @@ def concordance(
     n = stop.size
     count, influence = np.zeros(5), np.zeros((n, 3))
     if np.any(event[weight > 0]):
-        index = build_index(start, stop, event, stratum, weight)
+        index = build_index(start, stop, event, stratum, weight, most_never=0.0)
         found = _compare(index, *(index.of_rows(v) for v in (stratum, weight, lp)))
         count = found[0]
         if index.rows.size:

@@ -18,6 +18,9 @@ from ..pool import run_slices
 
 KERNELS = "vigitensor.survival.kernels_cox"
 SLICE = 65536
+# Share of rows that are never at risk up to which passing over them costs less
+# than a copy of the others.
+_MOST_NEVER = 0.25
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,9 @@ class CoxIndex:
 
     time: Floats  # (events,) event times as given
     begin: Ints  # (strata + 1,) int64, first event index of each stratum
-    rows: Ints  # (n,) int32, rows at risk somewhere; empty: all rows
+    rows: Ints  # (n,) int32, rows that are laid out; empty: all rows
     n: int  # number of these
+    never: Ints  # rows that are at risk nowhere; if laid out, they leave as they join
     out: Ints  # (n,) int32, index before the first at risk, -1 if none; or empty
     last: Ints  # (n,) int32, last index at risk
     death_row: Ints  # (deaths,) int64 positions among `rows`, by event index
@@ -40,7 +44,7 @@ class CoxIndex:
         return int(self.time.size)
 
     def of_rows(self, values: Floats) -> Floats:
-        """Values of the rows at risk, from those of all rows."""
+        """Values of the rows laid out, from those of all rows."""
         return values if self.rows.size == 0 else values.take(self.rows)
 
 
@@ -50,11 +54,17 @@ def slices_of(n: int, size: int = SLICE) -> list[tuple[int, int]]:
 
 
 def build_index(
-    start: Floats | None, stop: Floats, event: Ints, stratum: Ints, weight: Floats
+    start: Floats | None,
+    stop: Floats,
+    event: Ints,
+    stratum: Ints,
+    weight: Floats,
+    most_never: float = _MOST_NEVER,
 ) -> CoxIndex:
     """Index event times and place every row (arrays of equal length, 0-based).
 
-    An event counts if its row has a positive weight.
+    An event counts if its row has a positive weight. Rows that are never at risk
+    are laid out with the others up to the share ``most_never``.
     """
     n = stop.size
     died = np.flatnonzero(event)
@@ -89,13 +99,15 @@ def build_index(
 
     run_slices(work, slices_of(n))
     used = last > out
+    never = np.flatnonzero(~used)
     rows = np.empty(0, np.int32)
     at = died
-    if not used.all():
+    if never.size > most_never * n:
         rows = np.flatnonzero(used).astype(np.int32)
         out, last = out.take(rows), last.take(rows)
-        # The others are few, as a rule.
-        at = died - np.searchsorted(np.flatnonzero(~used), died)
+        at = died - np.searchsorted(never, died)
+    else:
+        out[never] = last[never] = 0
     if start is None:
         out = np.empty(0, np.int32)
     return CoxIndex(
@@ -103,6 +115,7 @@ def build_index(
         begin=begin,
         rows=rows,
         n=int(last.size),
+        never=never,
         out=out,
         last=last,
         death_row=at.astype(np.int64),

@@ -53,11 +53,10 @@ class CoxData:
     """One data set laid out for the likelihood; rows are those at risk."""
 
     index: CoxIndex
-    z: Floats  # (n, columns) covariates less their means, C order, zeros beyond q
-    q: int
+    xt: Floats  # (q, n) covariates, C order
     offset: Floats  # (n,)
     weight: Floats  # (n,)
-    mean: Floats  # (q,) what was taken off
+    mean: Floats  # (q,) what is taken off them
     ties: str
     fraction: Floats  # (deaths,) l/d of Efron, zeros otherwise
     mean_weight: Floats  # (events,) mean weight of the deaths; 0: not Breslow's sum
@@ -67,6 +66,42 @@ class CoxData:
     tied: TiedDeaths | None
     exact: cox_exact.ExactTies | None
     scratch: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def q(self) -> int:
+        """Number of covariates."""
+        return int(self.xt.shape[0])
+
+    @property
+    def z(self) -> Floats:
+        """Covariates less their means by rows, (n, columns), zeros beyond q.
+
+        The fit itself reads columns; made when something else asks for rows.
+        """
+        if "z" not in self.scratch:
+            z = self.room("z", (self.index.n, columns_for(self.q)))
+            kernel = load_kernels(KERNELS).gather_columns
+
+            def work(task: tuple[tuple[int, int], int]) -> None:
+                kernel(*task[0], self.xt, task[1], self.mean, z)
+
+            spans = slices_of(self.index.n)
+            run_slices(work, [(s, c) for s in spans for c in range(0, self.q, WIDTH)])
+        return self.scratch["z"]
+
+    def deaths_z(self) -> Floats:
+        """Covariates of the deaths less their means, (deaths, q)."""
+        row = self.index.death_row
+        order = np.argsort(row)  # memory is read in its own order
+        place, sorted_rows = np.empty_like(order), row[order]
+        place[order] = np.arange(order.size)
+        z = np.empty((self.q, row.size))
+
+        def work(c: int) -> None:
+            z[c] = (self.xt[c].take(sorted_rows) - self.mean[c]).take(place)
+
+        run_slices(work, range(self.q))
+        return np.ascontiguousarray(z.T)
 
     def room(self, name: str, shape: tuple[int, ...]) -> Floats:
         """An array that is kept for the next pass; its content is left as is."""
@@ -109,24 +144,23 @@ def build_data(
     weight: Floats,
     ties: str,
 ) -> CoxData:
-    """Gather the rows at risk; x (all rows, q) in any order, mean (q,)."""
+    """Lay out the rows at risk; x (all rows, q) in any order, mean (q,)."""
     q = x.shape[1]
-    z = np.empty((index.n, columns_for(q)))
     xt = np.ascontiguousarray(x.T)  # no copy of R's matrices
-    module = load_kernels(KERNELS)
-
-    def work(task: tuple[tuple[int, int], int]) -> None:
-        module.gather_columns(*task[0], xt, task[1], index.rows, mean, z)
-
-    run_slices(
-        work, [(span, c) for span in slices_of(index.n) for c in range(0, q, WIDTH)]
-    )
+    if index.rows.size:
+        some = np.empty((q, index.n))
+        run_slices(lambda c: xt[c].take(index.rows, out=some[c]), range(q))
+        xt = some
+    offset, weight = index.of_rows(offset), index.of_rows(weight)
+    if index.rows.size == 0 and index.never.size:
+        # They are passed over with the others, and have no risk.
+        offset, weight = offset.copy(), weight.copy()
+        offset[index.never], weight[index.never] = -np.inf, 0.0
     none = np.empty(0)
     return with_deaths(
         CoxData(
-            index=index, z=z, q=q, mean=mean, ties=ties,
-            offset=np.ascontiguousarray(index.of_rows(offset)),
-            weight=np.ascontiguousarray(index.of_rows(weight)),
+            index=index, xt=xt, mean=mean, ties=ties,
+            offset=np.ascontiguousarray(offset), weight=np.ascontiguousarray(weight),
             fraction=none, mean_weight=none, death_weight=none, death_sum=none,
             death_size=none, tied=None, exact=None,
         )
@@ -145,7 +179,7 @@ def with_deaths(data: CoxData) -> CoxData:
     mean_weight = np.add.reduceat(death_weight, index.death_begin) / size
     if ties == "exact":
         mean_weight[size > 1] = 0.0
-    death_z = data.z[index.death_row, : data.q]
+    death_z = data.deaths_z()
     return replace(
         data,
         fraction=fraction,
@@ -199,13 +233,11 @@ def linear_predictor(data: CoxData, beta: Floats) -> tuple[Floats, float]:
     if not beta.any():
         return data.offset, float(data.offset.max(initial=-np.inf))
     lin = np.empty(data.index.n)
-    padded = np.zeros(data.z.shape[1])
-    padded[: data.q] = beta
     tops: list[float] = []
     kernel = load_kernels(KERNELS).predict
 
     def work(span: tuple[int, int]) -> float:
-        return float(kernel(*span, data.z, padded, data.offset, lin))
+        return float(kernel(*span, data.xt, data.mean, beta, data.offset, lin))
 
     run_slices(work, slices_of(data.index.n), tops.append)
     return lin, float(np.max(tops))

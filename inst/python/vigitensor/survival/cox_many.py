@@ -263,8 +263,10 @@ def reweighted(data: CoxData, weight: Floats) -> CoxData:
             out[nowhere] = 0
     new = np.flatnonzero(used)
     small = CoxIndex(
-        time=index.time[new], begin=begin, rows=index.rows, n=index.n, out=out,
-        last=last, death_row=row, death_event=(rank[event + 1] - 1).astype(np.int64),
+        time=index.time[new], begin=begin, rows=index.rows, n=index.n,
+        never=index.never, out=out, last=last, death_row=row,
+        death_event=(rank[event + 1] - 1).astype(np.int64),
         death_begin=np.searchsorted(event, new),
     )  # fmt: skip
-    return with_deaths(replace(data, index=small, weight=weight, scratch={}))
+    shared = {k: v for k, v in data.scratch.items() if k == "z"}
+    return with_deaths(replace(data, index=small, weight=weight, scratch=shared))

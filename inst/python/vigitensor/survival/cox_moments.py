@@ -18,6 +18,7 @@ from .cox_likelihood import (
     WIDTH,
     CoxData,
     Point,
+    columns_for,
     cumulated,
     hazard_steps,
     parts_of,
@@ -26,7 +27,7 @@ from .cox_likelihood import (
 
 KERNELS = "vigitensor.survival.kernels_cox_moments"
 # As in kernels_cox_moments.
-BLOCK = 64
+BLOCK, TILE = 128, 4
 # Error of the information that plain first moments may leave, relative.
 _PLAIN_ERROR = 1e-9
 _BLAS_ROWS = 512
@@ -76,7 +77,7 @@ def _tables(data: CoxData, point: Point) -> tuple[list[tuple[int, int]], Floats]
     """Rows that share a table, and room for their tables."""
     parts = parts_of(data.index)
     kept = 1 if plain_is_enough(data, point) else 2
-    shape = (len(parts), data.index.n_events, kept, data.z.shape[1])
+    shape = (len(parts), data.index.n_events, kept, columns_for(data.q))
     return parts, data.room("columns", shape)
 
 
@@ -97,7 +98,7 @@ def _means(data: CoxData, point: Point, tables: Floats) -> Floats:
 
 def _row_moments(data: CoxData, point: Point) -> tuple[Floats, Floats, Floats]:
     """Sums over rows of u z and u z z', and the means over risk sets."""
-    index, q, columns = data.index, data.q, data.z.shape[1]
+    index, q, columns = data.index, data.q, columns_for(data.q)
     total = cumulated(index, hazard_steps(data, point))
     spared = np.empty(0)
     if data.tied is not None:
@@ -106,19 +107,21 @@ def _row_moments(data: CoxData, point: Point) -> tuple[Floats, Floats, Floats]:
         spared[index.death_row] = tie_steps(data, point)
     parts, tables = _tables(data, point)
     kernel = load_kernels(KERNELS).row_moments
-    first, second = np.zeros(columns), np.zeros((columns, columns))
+    padded = -(-q // TILE) * TILE
+    first, second = np.zeros(padded), np.zeros((padded, padded))
 
     def work(t: int) -> tuple[Floats, Floats]:
         tables[t] = 0.0
-        sums, square = np.zeros(columns), np.zeros((columns, columns))
-        block, root = np.empty((BLOCK, columns)), np.empty(BLOCK)
+        sums, square = np.zeros((padded, WIDTH)), np.zeros((padded, padded, WIDTH))
+        root, block = np.empty(BLOCK), np.zeros((max(padded, columns), BLOCK))
+        lines = np.empty((BLOCK, columns))
         for i0, i1 in slices_of(parts[t][1] - parts[t][0]):
             at = parts[t][0]
             kernel(
                 at + i0, at + i1, index.out, index.last, total, spared, point.r,
-                data.z, block, root, tables[t], square, sums,
+                data.xt, data.mean, root, block, lines, tables[t], square, sums,
             )  # fmt: skip
-        return sums, square
+        return sums.sum(axis=1), square.sum(axis=2)
 
     def reduce(result: tuple[Floats, Floats]) -> None:
         nonlocal first, second

@@ -143,7 +143,7 @@ def score(fitted: Fitted) -> Floats:
 
     run_slices(work, slices_of(index.n))
     at, row = index.death_event, index.death_row
-    z = data.z[row, : data.q]
+    z = data.deaths_z()
     more = z - steps.death_mean[at]
     if data.tied is not None:
         spared = z * tie_steps(data, point)[:, None] - steps.tie_mean[at]
@@ -161,7 +161,7 @@ def schoenfeld(fitted: Fitted) -> tuple[Floats, Ints]:
     data, index = fitted.data, fitted.data.index
     mean = _mean_steps(data, fitted.point).death_mean
     row = index.death_row
-    residuals = data.z[row, : data.q] - mean[index.death_event]
+    residuals = data.deaths_z() - mean[index.death_event]
     return residuals, row if index.rows.size == 0 else index.rows[row]
 
 

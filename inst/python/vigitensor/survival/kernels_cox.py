@@ -41,10 +41,12 @@ from ..kernels_math import (
     inner,
     kernel,
 )
-from ..kernels_vector import WIDTH, load8, sum8
+from ..kernels_vector import WIDTH, all8, load8, store8
 
 F8W3 = types.Array(f8, 3, "C")
 F8R4 = types.Array(f8, 4, "C", readonly=True)
+# Rows whose predictors are added up together: 8 kB.
+BLOCK = 1024
 
 
 @inner
@@ -123,48 +125,46 @@ def place_rows(
         last[i] = found - 1 if found > b else -1
 
 
-@kernel(types.void(i8, i8, F8R2, i8, I4R, F8R, F8W2))
-def gather_columns(i0, i1, xt, c0, rows, mean, z):
-    """z[i] = x[rows[i]] - mean for WIDTH columns from c0, zeros beyond the last.
-
-    xt is (q, n); ``rows`` may be empty: all of them.
-    """
-    whole = rows.size == 0
+@kernel(types.void(i8, i8, F8R2, i8, F8R, F8W2))
+def gather_columns(i0, i1, xt, c0, mean, z):
+    """z[i] = x[i] - mean for WIDTH columns from c0, zeros beyond the last; xt = x'."""
     if c0 + WIDTH <= xt.shape[0]:
         for i in range(i0, i1):
-            k = i if whole else i8(rows[i])
             for c in range(WIDTH):
-                z[i, c0 + c] = xt[c0 + c, k] - mean[c0 + c]
+                z[i, c0 + c] = xt[c0 + c, i] - mean[c0 + c]
     else:
         for i in range(i0, i1):
-            k = i if whole else i8(rows[i])
             for c in range(c0, xt.shape[0]):
-                z[i, c] = xt[c, k] - mean[c]
+                z[i, c] = xt[c, i] - mean[c]
             for c in range(xt.shape[0], min(c0 + WIDTH, z.shape[1])):
                 z[i, c] = 0.0
 
 
-@kernel(f8(i8, i8, F8R2, F8R, F8R, F8W))
-def predict(i0, i1, z, beta, offset, lin):
-    """lin = offset + z beta for rows i0..i1; returns the largest."""
+@kernel(f8(i8, i8, F8R2, F8R, F8R, F8R, F8W))
+def predict(i0, i1, xt, mean, beta, offset, lin):
+    """lin = offset + (x - mean) beta for rows i0..i1, xt = x'; the largest.
+
+    A block of ``lin`` stays in the nearest cache while the columns go by.
+    """
     top = -np.inf
-    columns = z.shape[1]
-    lines = columns // WIDTH
-    for i in range(i0, i1):
-        total = offset[i]
-        if lines == 0:
-            for c in range(columns):
-                total += z[i, c] * beta[c]
-        else:
-            at = i * columns
-            products = load8(z, at) * load8(beta, 0)
-            for c in range(WIDTH, columns, WIDTH):
-                products = products + load8(z, at + c) * load8(beta, c)
-            total += sum8(products)
-        lin[i] = total
-        # The negated test lets nan through.
-        if not total <= top:
-            top = total
+    n = xt.shape[1]
+    for b0 in range(i0, i1, BLOCK):
+        b1 = min(b0 + BLOCK, i1)
+        lines = b0 + (b1 - b0) // WIDTH * WIDTH
+        for i in range(b0, b1):
+            lin[i] = offset[i]
+        for c in range(xt.shape[0]):
+            m = all8(mean[c])
+            b = all8(beta[c])
+            for i in range(b0, lines, WIDTH):
+                add = (load8(xt, c * n + i) - m) * b
+                store8(lin, i, load8(lin, i) + add)
+            for i in range(lines, b1):
+                lin[i] += (xt[c, i] - mean[c]) * beta[c]
+        for i in range(b0, b1):
+            # The negated test lets nan through.
+            if not lin[i] <= top:
+                top = lin[i]
     return top
 
 
