@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import cache
+from . import native
 from .structure import component, needed
 from .table import operations
 from .tree import Node
@@ -308,14 +309,23 @@ def _indent(depth: int, lines: list[str]) -> list[str]:
 
 
 @functools.lru_cache(maxsize=512)
-def load(text: str) -> Callable[..., None]:
-    """The compiled kernel of a source text, from the cache when it was there."""
+def load(text: str, direct: bool = False) -> Callable[..., None]:
+    """The compiled kernel of a source text, from the cache when it was there.
+
+    ``direct``: without Numba where its machine code is there (``native``).
+    """
     name = "f_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     folder = _folder()
     path = folder / f"{name}.py"
+    code = folder / f"{name}.code"
+    found = native.load(code) if direct and code.exists() else None
+    if found is not None:
+        return found
     if not path.exists():
         _write(path, text)
     run: Callable[..., None] = cache.load_kernels(f"{_PACKAGE}.{name}").run
+    if direct:
+        native.save(run, code)
     return run
 
 
@@ -326,7 +336,7 @@ def kernel(root: Node, dtype: str, mode: str) -> Callable[..., None] | None:
         text = source(root, dtype, mode)
     except TooLong:
         return None
-    return load(text)
+    return load(text, mode != "fill")
 
 
 @functools.lru_cache(maxsize=512)
