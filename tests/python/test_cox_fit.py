@@ -187,6 +187,37 @@ def test_what_does_not_matter():
         )
 
 
+@pytest.mark.parametrize("ties", ["efron", "breslow", "exact"])
+@pytest.mark.parametrize("right", [True, False])
+def test_rows_that_are_never_at_risk(ties, right):
+    """A few are passed over with the others, however large their risk; many are
+    left out. Neither has a part in the fit."""
+    rows = random_cox(5, right=right, plain=True, q=3, n_subjects=60)
+    first = rows["stop"][rows["event"] > 0].min()
+    n = rows["stop"].size
+    fit = api.fit_cox(**arguments(rows), ties=ties)
+    for times in (0.1, 2):
+        more = int(times * n)
+        never = {
+            "start": None if right else np.full(more, first - 2),
+            "stop": np.full(more, first - 1),
+            "event": np.zeros(more),
+            "stratum": np.resize(rows["stratum"], more),
+            "offset": np.full(more, 700.0),
+            "weight": np.ones(more),
+            "x": np.full((more, 3), 1e3),
+        }
+        both = {k: v if v is None else np.concatenate((rows[k], v))
+                for k, v in never.items()}  # fmt: skip
+        new = api.fit_cox(**arguments(both), ties=ties)
+        np.testing.assert_allclose(new["loglik"], fit["loglik"], rtol=1e-11)
+        np.testing.assert_allclose(new["var"], fit["var"], rtol=1e-8)
+        np.testing.assert_allclose(new["residuals"][:n], fit["residuals"], atol=1e-9)
+        np.testing.assert_array_equal(new["residuals"][n:], 0.0)
+        lin = 700 + (1e3 - new["means"]) @ new["coefficients"]
+        np.testing.assert_allclose(new["linear_predictors"][n:], lin)
+
+
 def test_same_bits_for_any_number_of_threads():
     rng = np.random.default_rng(5)
     n = 200_000

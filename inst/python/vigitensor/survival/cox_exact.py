@@ -24,7 +24,7 @@ class ExactTies:
     deaths: Ints  # (times,) int64
     stratum: Ints  # (times,) int32
     begin: Ints  # (strata + 1,) int64, into `order`
-    order: Ints  # (n,) int32
+    order: Ints  # int32, those that are ever at risk
     slices: list[tuple[int, int]]
 
 
@@ -38,6 +38,10 @@ def build_exact(index: CoxIndex) -> ExactTies:
     of_event = np.repeat(np.arange(strata, dtype=np.int32), np.diff(index.begin))
     of_row = of_event[index.last]
     order = np.argsort(of_row, kind="stable").astype(np.int32)
+    if index.rows.size == 0 and index.never.size:
+        at_risk = np.ones(index.n, bool)
+        at_risk[index.never] = False
+        order = order[at_risk[order]]
     begin = np.searchsorted(of_row[order], np.arange(strata + 1)).astype(np.int64)
     stratum = of_event[event]
     work = np.cumsum((begin[stratum + 1] - begin[stratum]) * deaths)
