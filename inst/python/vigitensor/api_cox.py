@@ -88,8 +88,9 @@ def fit_cox(
 
     Notes
     -----
-    Memory: one copy of ``x`` and, per event time, 130 bytes for every eight
-    covariates and thread.
+    Memory: per event time, 130 bytes for every eight covariates and thread; per
+    row about 60 bytes. ``x`` is copied only if it is not in Fortran order or if
+    more than a quarter of the rows are never at risk.
     """
     rows = cox_rows(start, stop, event, stratum, offset, weight, x)
     q = rows.x.shape[1]
