@@ -1,13 +1,18 @@
 """Symbolic reductions beside PyKeOps, faiss and torch, where they are installed.
 
-    python bench/symbolic.py [--threads 2] [--scale 1] [--only argmin] [--seconds 60]
+    python bench/symbolic.py [--threads 2] [--scale 1] [--only argmin] [--seconds 20]
+    python bench/symbolic.py --million 1
 
-Every peer runs in the same process with as many threads; results are compared before
-times are taken. A line is: case, precision, components, rows, columns, who, seconds
-of the first call (compilation included, with an empty cache of PyKeOps and
-VIGITENSOR_CACHE_DIR naming an empty folder), pairs per second of the best warm call,
-and how many times the peer's. ``--scale 0.1`` takes a tenth of the rows and columns;
-no call is repeated when it has taken ``--seconds`` in all.
+Every peer runs in the same process with as many threads, and no time is taken before
+the results are equal. Times are the best of warm calls; the first call (compilation
+included where the cache is empty) is printed beside them. ``--scale 0.1`` takes a
+tenth of the rows and columns; no call is repeated when it has taken ``--seconds``;
+``--peers`` names a folder of packages where peers are looked for last. All cases take
+about six minutes when PyKeOps has compiled its formulas before; the table goes to
+bench/results/symbolic-engine.csv.
+
+``--million 1`` is the sum of a million rows and columns alone, 1 / 4 of its rows with
+``--million 0.25``: what the smaller sizes predict, and what it takes.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from symbolic_common import Bench
 
 ROOT = Path(__file__).resolve().parents[1]
 SQUARE = ["sqdist", ["var", 0], ["var", 1]]
@@ -37,64 +44,6 @@ begin = time.perf_counter()
 api.symbolic_reduce(formula, [x, x], ["i", "j"])
 print(first, time.perf_counter() - begin)
 """
-
-
-class Bench:
-    """Times of calls that give the same numbers."""
-
-    def __init__(self, given):
-        import numpy as np
-
-        self.np, self.given = np, given
-        self.rng = np.random.default_rng(1)
-
-    def draw(self, rows, columns, dtype="float32"):
-        return self.rng.normal(size=(rows, columns)).astype(dtype)
-
-    def size(self, n):
-        return max(64, int(n * self.given.scale))
-
-    def timed(self, call, times):
-        begin = time.perf_counter()
-        result = call()
-        first = time.perf_counter() - begin
-        # The first call compiles: the second is the first to tell.
-        taken = []
-        while not taken or (len(taken) < times and sum(taken) < self.given.seconds):
-            begin = time.perf_counter()
-            call()
-            taken.append(time.perf_counter() - begin)
-        return result, first, min(taken)
-
-    def compare(self, case, dtype, shape, calls, equal=None, times=5):
-        """One case: who -> call; ours first."""
-        if self.given.only not in case:
-            return
-        n, m, d = shape
-        results, mine = [], None
-        for who, call in calls.items():
-            if call is None:
-                continue
-            result, first, best = self.timed(call, times)
-            results.append(self.np.asarray(result, self.np.float64))
-            mine = mine or best
-            ratio = "" if len(results) == 1 else f"{best / mine:.2f}"
-            print(
-                f"{case},{dtype},{d},{n},{m},{who},{first:.3g},{n * m / best:.3g},"
-                f"{ratio}",
-                flush=True,
-            )
-            if len(results) > 1:
-                (equal or self.close)(case, dtype, *results[:1], results[-1])
-
-    def close(self, case, dtype, a, b):
-        limit = 1e-4 if dtype == "float32" else 1e-10
-        gap = self.np.abs(a.ravel() - b.ravel()).max() / self.np.abs(b).max()
-        assert gap <= limit, (case, gap)
-
-    def places(self, case, dtype, a, b):
-        """Equal distances may stand elsewhere."""
-        assert (a.ravel() == b.ravel()).mean() > 0.999, case
 
 
 def against_keops(bench, api):
@@ -129,25 +78,31 @@ def against_keops(bench, api):
 
         return call
 
-    def case(name, n, d, formula, reduction, write, equal=None, kinds=None, **more):
+    def case(
+        name, n, d, formula, reduction, write, targets, equal=None, **more
+    ):  # fmt: skip
         n = bench.size(n)
-        for kind in kinds or ("float32", "float64"):
+        for kind, times in targets.items():
+            if not bench.wanted(name):
+                return
             data = [bench.draw(n, c, kind) for c in (d, d, 1)]
             bench.compare(
                 name, kind, (n, n, d),
                 {"vigitensor": ours(formula, reduction, data, **more),
-                 "pykeops": peer(write, *data)}, equal,
+                 "pykeops": peer(write, *data)}, equal, target=f"{times} x pykeops",
             )  # fmt: skip
 
     case("gaussian sum", 50_000, 3, ["mul", GAUSS, ["var", 2]], "sum",
-         lambda s, b: ((-0.5 * s).exp() * b).sum(1))  # fmt: skip
+         lambda s, b: ((-0.5 * s).exp() * b).sum(1),
+         {"float32": 12, "float64": 8})  # fmt: skip
     case("laplacian logsumexp", 50_000, 3, ["neg", ["sqrt", SQUARE]], "logsumexp",
-         lambda s, b: (-s.sqrt()).logsumexp(1))  # fmt: skip
-    for d, n in ((3, 50_000), (10, 50_000), (50, 20_000), (100, 20_000)):
-        case(f"argmin {d}", n, d, SQUARE, "argmin", lambda s, b: s.argmin(1),
-             bench.places, ("float32",))  # fmt: skip
+         lambda s, b: (-s.sqrt()).logsumexp(1),
+         {"float32": 10, "float64": 10})  # fmt: skip
+    for d, n, times in ((3, 50, 3), (10, 50, 6), (50, 20, 12), (100, 20, 40)):
+        case(f"argmin {d}", 1000 * n, d, SQUARE, "argmin", lambda s, b: s.argmin(1),
+             {"float32": times}, bench.places)  # fmt: skip
     case("argKmin 10", 50_000, 3, SQUARE, "argkmin", lambda s, b: s.argKmin(10, 1),
-         bench.places, k=10)  # fmt: skip
+         {"float32": 3, "float64": 3}, bench.places, k=10)  # fmt: skip
 
     n = bench.size(50_000)
     for kind in ("float32", "float64"):
@@ -169,6 +124,7 @@ def against_keops(bench, api):
         bench.compare(
             "gradient of a gaussian sum", kind, (n, n, 3),
             {"vigitensor": both, "pykeops": keops if LazyTensor else None},
+            target="8 x pykeops",
         )  # fmt: skip
 
 
@@ -211,12 +167,28 @@ def neighbours(bench, api):
                 flat.add(theirs[1])
                 return flat.search(theirs[0], k)[1]
 
-            # faiss has no hyperbolic distance: its time is that of Euclid's.
-            same = bench.places if metric != "hyperbolic" else lambda *_: None
+            target = f"{3 if k == 1 else 2} x faiss"
+            if metric != "euclidean":
+                target = "1 x faiss"
+            calls = {"vigitensor": ours, "faiss": peer if faiss else None}
+            if metric == "hyperbolic":
+                # faiss has no such distance: its time is that of Euclid's.
+                target = "1 x faiss, euclidean"
+                calls = {"vigitensor": ours}
+                if bench.wanted(f"neighbours {metric} {k}"):
+                    check_hyperbolic(np, up, ours(), k)
             bench.compare(
-                f"neighbours {metric} {k}", "float32", (n, n, 50),
-                {"vigitensor": ours, "faiss": peer if faiss else None}, same, 2,
+                f"neighbours {metric} {k}", "float32", (n, n, 50), calls,
+                bench.places, 2, target,
             )  # fmt: skip
+
+
+def check_hyperbolic(np, points, found, k):
+    """Some rows against all distances in double precision."""
+    x, y = (a.astype("float64") for a in points)
+    for row in range(0, len(x), len(x) // 20):
+        gap = ((x[row] - y) ** 2).sum(axis=1) / (x[row, 0] * y[:, 0])
+        assert np.array_equal(np.argsort(gap)[:k], found[row]), row
 
 
 def wide(bench, api):
@@ -249,6 +221,7 @@ def wide(bench, api):
         bench.compare(
             f"{d} components, 64 columns", "float32", (n, n, d),
             {"vigitensor": ours, "torch": dense if torch else None},
+            target="1 / 1.2 x torch",
         )  # fmt: skip
 
 
@@ -276,18 +249,9 @@ def sizes(bench, api):
     bench.compare(
         "one row", "float32", (1, m, 3),
         {f"{bench.given.threads} threads": on(bench.given.threads), "1 thread": on(1)},
+        bench.bits, target="scales with the threads",
     )  # fmt: skip
-    million = bench.size(1_000_000)
-    for rows, columns in ((million // 20, million // 20), (million // 50, million)):
-        data = [bench.draw(rows, 3), bench.draw(columns, 3), bench.draw(columns, 1)]
-
-        def part(data=data):
-            return api.symbolic_reduce(
-                formula, data, ["i", "j", "j"], precision="float32"
-            )["value"]
-
-        bench.compare("of a million", "float32", (rows, columns, 3), {"part": part})
-    if bench.given.only in "accuracy":
+    if bench.wanted("accuracy"):
         x, y, b = (bench.draw(1500, d, "float64") for d in (3, 3, 1))
         found = api.symbolic_reduce(formula, [x, y, b], ["i", "j", "j"])["value"]
         dense = np.exp(-0.5 * ((x[:, None] - y) ** 2).sum(-1))
@@ -300,49 +264,96 @@ def sizes(bench, api):
         )["value"]  # fmt: skip
         short = abs(found.item() / y.sum(dtype="float64") - 1)
         assert short < 1e-6, short
-        print(f"accuracy,float64,,,,vigitensor,,{gap:.2g},")
-        print(f"accuracy of 1e7 terms,float32,,,,vigitensor,,{short:.2g},")
+        bench.note("accuracy", "float64", (1500, 1500, 3), "vigitensor", None,
+                   "1e-12", gap)  # fmt: skip
+        bench.note("accuracy of 1e7 terms", "float32", (1, len(y), 1), "vigitensor",
+                   None, "1e-6", short)  # fmt: skip
+
+
+def million(bench, api):
+    """A million rows and columns (or a share of the rows), and what smaller say."""
+    import resource
+
+    np, m = bench.np, bench.size(1_000_000)
+    n = max(64, int(m * bench.given.million))
+    formula = ["mul", GAUSS, ["var", 2]]
+    x, y, b = bench.draw(n, 3), bench.draw(m, 3), bench.draw(m, 1)
+
+    def some(rows, columns=m):
+        data = [x[:rows], y[:columns], b[:columns]]
+        begin = time.perf_counter()
+        value = api.symbolic_reduce(
+            formula, data, ["i", "j", "j"], precision="float32"
+        )["value"]
+        return value, time.perf_counter() - begin
+
+    few = max(64, n // 50)
+    some(few, 20_000)
+    value, smaller = some(few)
+    gap = x[:16].astype("float64")[:, None] - y
+    dense = np.exp(-0.5 * (gap**2).sum(-1)) @ b.astype("float64")
+    difference = np.abs(value[:16] - dense).max() / np.abs(dense).max()
+    assert difference < 1e-4, difference
+    predicted = smaller * n / few
+    print(f"predicted: {predicted:.0f} s", flush=True)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    whole, seconds = some(n)
+    used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e9
+    assert np.array_equal(whole[:16], value[:16])
+    shape = (n, m, 3)
+    bench.note("gaussian sum, predicted", "float32", shape, "vigitensor", predicted)
+    bench.note("gaussian sum", "float32", shape, "vigitensor", seconds,
+               "as predicted, memory O(N)", difference, max(used, 0.0))  # fmt: skip
 
 
 def first_results(bench):
     """A new process, with an empty cache and again; then another parameter."""
     import tempfile
 
-    if bench.given.only not in "first result":
+    if not bench.wanted("first result"):
         return
     with tempfile.TemporaryDirectory() as folder:
-        for what in ("empty cache", "cached"):
+        shape = (5000, 5000, 3)
+        for what, target in (("empty cache", "3 s"), ("cached", "0.3 s")):
             out = subprocess.run(
                 [sys.executable, "-c",
                  COLD.format(path=str(ROOT / "inst" / "python"), formula=GAUSS)],
                 env={**os.environ, "VIGITENSOR_CACHE_DIR": folder},
                 capture_output=True, text=True, check=True,
             ).stdout.split()  # fmt: skip
-            print(f"first result,float64,3,5000,5000,{what},{float(out[0]):.3g},,")
-        print(f"first result,float64,3,5000,5000,new value,{float(out[1]):.3g},,")
+            bench.note(f"first result, {what}", "float64", shape, "vigitensor",
+                       float(out[0]), target)  # fmt: skip
+        bench.note("a new value of a parameter", "float64", shape, "vigitensor",
+                   float(out[1]))  # fmt: skip
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--scale", type=float, default=1.0)
-    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--seconds", type=float, default=20.0)
     options.add_argument("--only", default="")
+    options.add_argument("--peers", default="")
+    options.add_argument("--million", type=float, default=0.0)
     given = options.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(given.threads)
     sys.path.insert(0, str(ROOT / "inst" / "python"))
+    sys.path += [given.peers] if given.peers else []
     from vigitensor import api_symbolic as api
     from vigitensor import device
 
     device.set_threads(given.threads)
     bench = Bench(given)
-    print("case,precision,d,n,m,who,first_s,pairs_per_s,times")
+    if given.million:
+        million(bench, api)
+        bench.write("symbolic-million")
+        return
+    for cases in (sizes, wide, neighbours, against_keops):
+        cases(bench, api)
     first_results(bench)
-    sizes(bench, api)
-    wide(bench, api)
-    neighbours(bench, api)
-    against_keops(bench, api)
+    if not given.only and given.scale == 1:
+        bench.write("symbolic-engine")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .. import pool
 from .kernels_scalar import fast_loops, plus
 
 Array = npt.NDArray[Any]
@@ -43,26 +44,38 @@ def _register_bytes() -> int:
 
 _BYTES = _register_bytes()
 ROWS = 8 if _BYTES == 64 else 4  # 32 registers, or 16
-WIDTH = {"float32": _BYTES // 2, "float64": _BYTES // 4}  # columns of a block
-BLOCK = ROWS * WIDTH["float32"]  # numbers of the largest block
+VECTORS = 2  # of columns of a block
+# Where nothing is written, longer blocks pay: fewer begin and end.
+NEAR_VECTORS = 3 if _BYTES == 64 else 2
+BLOCK = ROWS * NEAR_VECTORS * _BYTES // 4  # numbers of the largest block
 
 
-def packed(y: Array) -> Array:
+def _width(dtype: Any, vectors: int) -> int:
+    """Columns of a block."""
+    return vectors * _BYTES // int(dtype.itemsize)
+
+
+def packed(y: Array, vectors: int = VECTORS) -> Array:
     """Rows of y (columns of the products) as panels (panel, component, column)."""
-    width = WIDTH[y.dtype.name]
+    width = _width(y.dtype, vectors)
     m, d = y.shape
     panels = -(-m // width)
     out = np.zeros((panels, d, width), y.dtype)
     full = m // width
-    out[:full] = y[: full * width].reshape(full, width, d).transpose(0, 2, 1)
+
+    def turn(some: slice) -> None:
+        part = y[some.start * width : some.stop * width].reshape(-1, width, d)
+        out[some] = part.transpose(0, 2, 1)
+
+    pool.run_slices(turn, [slice(p, min(p + 64, full)) for p in range(0, full, 64)])
     if full < panels:
         out[full, :, : m - full * width] = y[full * width :].T
     return out
 
 
-def padded(values: Array, fill: float) -> Array:
+def padded(values: Array, fill: float, vectors: int = VECTORS) -> Array:
     """Numbers of the columns, filled up to whole panels."""
-    width = WIDTH[values.dtype.name]
+    width = _width(values.dtype, vectors)
     out = np.full(-(-len(values) // width) * width, fill, values.dtype)
     out[: len(values)] = values
     return out
@@ -74,6 +87,7 @@ def _data(context, builder, kind, array):
 
 def _block(context, builder, signature, args, limits):
     """Instructions of a block; with ``limits`` it says which rows are below one."""
+    vectors = VECTORS if limits is None else NEAR_VECTORS
     kinds = signature.args
     x, i, last, depth, step, y, start, x0, y0, j, out, where, stride = args[:13]
     number = context.get_value_type(kinds[0].dtype)
@@ -106,7 +120,7 @@ def _block(context, builder, signature, args, limits):
         return ir.Constant(whole, value)
 
     rows, sums = [], []
-    column = [load(y0_data, builder.add(j, const(c * lanes))) for c in range(2)]
+    column = [load(y0_data, builder.add(j, const(c * lanes))) for c in range(vectors)]
     for r in range(ROWS):
         row = builder.add(i, const(r))
         past = builder.icmp_signed(">", row, last)
@@ -127,13 +141,15 @@ def _block(context, builder, signature, args, limits):
         phi = builder.phi(vector)
         phi.add_incoming(value, before)
         phis.append(phi)
-    place = builder.add(start, builder.mul(k, const(2 * lanes)))
-    column = [load(y_data, builder.add(place, const(c * lanes))) for c in range(2)]
+    place = builder.add(start, builder.mul(k, const(vectors * lanes)))
+    column = [
+        load(y_data, builder.add(place, const(c * lanes))) for c in range(vectors)
+    ]
     new = []
     for r in range(ROWS):
         one = spread(builder.load(at(rows[r], k)))
-        for c in range(2):
-            new.append(builder.call(fma, [one, column[c], phis[2 * r + c]]))
+        for c in range(vectors):
+            new.append(builder.call(fma, [one, column[c], phis[vectors * r + c]]))
     following = builder.add(k, const(1))
     k.add_incoming(following, loop)
     for phi, value in zip(phis, new):
@@ -157,8 +173,8 @@ def _block(context, builder, signature, args, limits):
             past = builder.icmp_signed(">", row, last)
             row = builder.select(past, last, row)
             limit = spread(builder.load(at(limit_data, row)))
-        for c in range(2):
-            value = done[2 * r + c]
+        for c in range(vectors):
+            value = done[vectors * r + c]
             address = at(out_data, builder.add(target, const(c * lanes)))
             pointer = builder.bitcast(address, vector.as_pointer())
             builder.store(value, pointer, align=kinds[0].dtype.bitwidth // 8)

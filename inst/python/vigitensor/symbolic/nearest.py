@@ -24,6 +24,7 @@ from .tree import Node, nodes_of, rebuilt, variable
 Array = npt.NDArray[Any]
 ROWS = 256  # rows of a task: their x and one panel of y stay near
 FEW = 8
+_FACTOR_ROWS = 2048
 WORK = 1 << 30  # multiplications of a task
 
 
@@ -95,7 +96,8 @@ def search(
         return None
     x, x0, y, y0 = bounds
     kernels = cache.load_kernels(f"{__package__}.kernels_product")
-    y, y0 = kernels.packed(y), kernels.padded(y0, np.inf)
+    wide = kernels.NEAR_VECTORS
+    y, y0 = kernels.packed(y, wide), kernels.padded(y0, np.inf, wide)
     width = y.shape[2]
 
     def work(task: tuple[slice, slice]) -> State:
@@ -142,20 +144,31 @@ def _bounds(x: Array, y: Array, squared: bool) -> tuple[Array, ...] | None:
     unit = np.finfo(x.dtype).eps / 2
     # Rounding of the product, of the exact sum it is compared with, and of x - c.
     slack = x.dtype.type(4 * (x.shape[1] + 8) * unit)
-    if squared:
-        # Near the middle of the data, less is lost to cancellation.
-        middle = y.mean(axis=0)
-        x, y = x - middle, y - middle
-    with np.errstate(over="ignore", invalid="ignore"):
-        x2, y2 = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", y, y)
+    # Near the middle of the data, less is lost to cancellation.
+    middle = y.mean(axis=0) if squared else None
+    x, x2 = _factors(x, middle, x.dtype.type(-2 if squared else -1))
+    y, y2 = _factors(y, middle, None)
     # Half of the largest number: sums of two must not overflow.
     most = np.finfo(x.dtype).max / 8
     if not (x2.max(initial=0) < most and y2.max(initial=0) < most):
         return None
-    if squared:
-        keep = x.dtype.type(1) - slack
-        return -2 * x, keep * x2, y, keep * y2
-    return -x, -slack * x2, y, -slack * y2
+    share = x.dtype.type(1) - slack if squared else -slack
+    return x, share * x2, y, share * y2
+
+
+def _factors(x: Array, middle: Array | None, factor: Any) -> tuple[Array, Array]:
+    """factor (x - middle), and the sums of squares of x - middle."""
+    out, squares = np.empty_like(x), np.empty(len(x), x.dtype)
+
+    def work(some: slice) -> None:
+        part = x[some] if middle is None else x[some] - middle
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares[some] = np.einsum("ij,ij->i", part, part)
+            out[some] = part if factor is None else factor * part
+
+    cuts = range(0, len(x), _FACTOR_ROWS)
+    pool.run_slices(work, [slice(k, k + _FACTOR_ROWS) for k in cuts])
+    return out, squares
 
 
 def _values(formula: Node, found: _Found, problem: Problem, state: State) -> State:
