@@ -166,8 +166,8 @@ design_folder <- function(store, stamp, model, first) {
   if (!dir.exists(folder)) dir.create(folder, showWarnings = FALSE)
   # A store that cannot be written to is fitted from all the same.
   if (file.access(folder, 2L) != 0L) folder <- tempdir()
-  path <- file.path(folder, key)
-  dir.create(path, showWarnings = FALSE)
+  # Another process that fits the same has a folder of its own.
+  path <- engine_call("design_claim", folder = folder, key = key)$path
   list(path = path, key = key, n_blocks = store$n_blocks)
 }
 

@@ -20,7 +20,7 @@ store_fit <- function(design, tables, ties, engine, control = list(),
     inequalities = if (!all(vapply(inequalities, is.null, NA))) inequalities
   ), option_memory()), quote = TRUE)
   result <- watch_fit(begun$number, place$n_blocks, progress)
-  unlink(place$path, recursive = TRUE)
+  engine_call("design_end", path = place$path)
   result$fits <- lapply(result$fits, tidy_fit)
   result
 }

@@ -18,6 +18,7 @@ from . import cache, checks
 from .api_inputs import basis_tables, control_settings, inequality_rows
 from .cluster import connection
 from .errors import EngineError
+from .store import claim
 from .store.columns import ColumnStore
 from .store.design import DesignSource, FitState, narrow, pack
 from .store.local import Keeper, LocalPasses, Stopped, budget_bytes, kept_bytes
@@ -115,6 +116,17 @@ def _orders(column: Any) -> bool:
     return bool(column.dtype.kind in "iuf")
 
 
+def design_claim(folder: str, key: str) -> dict[str, Any]:
+    """A folder for a fit, named by what it depends on, that nobody else uses."""
+    return {"path": str(claim.claim(folder, key))}
+
+
+def design_end(path: str) -> dict[str, Any]:
+    """Delete the folder of a fit that is done."""
+    claim.end(path)
+    return {"path": path}
+
+
 def design_begin(path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Folder of the blocks of a design; blocks that are there already."""
     store = ColumnStore.create(Path(path) / "design", settings, durable=False)
@@ -129,12 +141,16 @@ def design_write(
     rows: Any,
     terms: Any,
     notes: Mapping[str, Any],
+    group: Any = None,
 ) -> dict[str, Any]:
-    """Write one block of a design: what ``fit_wce`` takes of these people."""
+    """Write one block of a design: what ``fit_wce`` takes of these people.
+
+    ``group`` (n_subjects,): codes from 0 of who belongs together.
+    """
     store = ColumnStore(Path(path) / "design", durable=False)
     kept = {**notes, "n_subjects": int(n_subjects)}
     terms = terms or []
-    return {"bytes": float(store.write(int(block) - 1, pack(rows, terms), kept))}
+    return {"bytes": float(store.write(int(block) - 1, pack(rows, terms, group), kept))}
 
 
 def fit_store(

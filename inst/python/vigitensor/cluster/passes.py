@@ -101,6 +101,12 @@ class DaskPasses:
         """Second pass."""
         return self._pass(_Pass("moments", (design, beta, shift, wt)))
 
+    def on_blocks(
+        self, method: str, common: tuple[Any, ...], own: Sequence[Any]
+    ) -> Iterator[Any]:
+        """Any other method of the keeper, with an argument of each block."""
+        return self._pass(_Pass(method, common, own))
+
     def close(self) -> None:
         """Tell the workers that the fit is over."""
         with contextlib.suppress(Exception):  # what ended the fit is told elsewhere

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ class ColumnStore:
                     code="store_differs",
                 )
             return store
-        with _full_disk(store.path):
+        with full_disk(store.path):
             store.path.mkdir(parents=True, exist_ok=True)
             if any(store.path.iterdir()):
                 raise _damaged(
@@ -115,9 +116,9 @@ class ColumnStore:
             ``disk_full``: blocks written before are left as they are.
         """
         folder = self._folder(block)
-        part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+        part = folder.with_name(f"{folder.name}.part-{_own_name()}")
         files: dict[str, Any] = {}
-        with _full_disk(self.path):
+        with full_disk(self.path):
             try:
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir()
@@ -242,6 +243,11 @@ class ColumnStore:
         os.fsync(what.fileno())
 
 
+def _own_name() -> str:
+    """No other thread or process writes under this name."""
+    return f"{os.getpid()}-{threading.get_ident()}"
+
+
 def _crc32(array: Any) -> int:
     return zlib.crc32(_as_bytes(array))
 
@@ -254,7 +260,7 @@ def _as_bytes(array: Any) -> Any:
 
 def write_whole(file: Path, content: bytes, durable: bool = False) -> None:
     """Write a file that is always whole: the old one or the new one."""
-    part = file.with_name(f"{file.name}.part-{os.getpid()}")
+    part = file.with_name(f"{file.name}.part-{_own_name()}")
     try:
         with open(part, "wb") as handle:
             handle.write(content)
@@ -312,7 +318,7 @@ def _damaged(message: str, code: str = "store_damaged") -> EngineError:
     return EngineError(message, code=code, arg="path")
 
 
-class _full_disk:
+class full_disk:
     """Turns what the system says of a full disk into an error of ours."""
 
     def __init__(self, path: Path) -> None:

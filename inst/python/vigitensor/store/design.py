@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,17 @@ from ..survival.newton import Fit
 from .columns import ColumnStore, write_whole
 
 _ROWS = ("start", "stop", "event", "stratum", "subject", "offset", "weight", "x")
+_GROUP = "subjects.group"
 _RECORDS = ("subject", "start", "stop", "dose")
 
 
 def pack(
-    rows: Mapping[str, Any], terms: Sequence[Mapping[str, Any]]
+    rows: Mapping[str, Any], terms: Sequence[Mapping[str, Any]], group: Any = None
 ) -> dict[str, Ints]:
-    """Columns of one block, as narrow as they go."""
+    """Columns of one block, as narrow as they go; ``group`` by subject."""
     columns = {f"rows.{name}": narrow(rows[name]) for name in _ROWS}
+    if group is not None:
+        columns[_GROUP] = narrow(group)
     for k, term in enumerate(terms):
         for name in _RECORDS:
             columns[f"term{k}.{name}"] = narrow(term[name])
@@ -73,7 +77,8 @@ class DesignSource:
 
     def load(self, block: int) -> Block:
         """One block, checked as data that come from R are."""
-        columns = self.store.read(block)
+        names = [name for name in self.store.names(block) if name != _GROUP]
+        columns = self.store.read(block, names)
         n_subjects = int(self.store.notes(block)["n_subjects"])
         given = {name: _plain(columns[f"rows.{name}"]) for name in _ROWS}
         rows = api_inputs.person_rows(**given, n_subjects=n_subjects)
@@ -82,6 +87,31 @@ class DesignSource:
             for k in range(self.n_terms)
         ]
         return Block(rows, n_subjects, api_inputs.exposure_records(terms, n_subjects))
+
+    def group(self, block: int) -> Ints:
+        """Codes of the groups of its subjects."""
+        found: Ints = np.asarray(self.store.read(block, [_GROUP])[_GROUP], np.int32)
+        return found
+
+
+class Reweighed:
+    """Blocks of a source with weights (subjects,) of all blocks times their own."""
+
+    def __init__(self, source: DesignSource, weights: Sequence[Floats]) -> None:
+        self.source = source
+        self.n_blocks = source.n_blocks
+        self._weights = weights
+
+    def load(self, block: int) -> Block:
+        """One block."""
+        found = self.source.load(block)
+        rows = found.rows
+        weight = rows.weight * self._weights[block][rows.subject]
+        return replace(found, rows=replace(rows, weight=weight))
+
+    def group(self, block: int) -> Ints:
+        """As they are."""
+        return self.source.group(block)
 
 
 def _plain(column: Any) -> Any:

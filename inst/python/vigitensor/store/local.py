@@ -10,13 +10,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from .. import device
-from .._typing import Floats
+from .._typing import Floats, Ints
 from ..errors import EngineError
-from ..survival import blocks
+from ..survival import blocks, blocks_results
 from ..survival.blocks import Block, Index, Plan, Prepared, Summary
+from ..survival.blocks_results import BlockScores, Wanted
 from ..survival.likelihood import MomentSums
 from ..survival.problem import Problem
+from ..survival.scores import RowDeaths, ScoreLines
 from .columns import ColumnStore
 
 # Of the memory of a fit: what prepared blocks may keep; the rest is for the block
@@ -47,6 +51,9 @@ class Source(Protocol):
 
     def load(self, block: int) -> Block:
         """One of them."""
+
+    def group(self, block: int) -> Ints:
+        """Codes of the groups of its subjects."""
 
 
 class Keeper:
@@ -110,6 +117,50 @@ class Keeper:
     ) -> MomentSums:
         """Second pass over one block."""
         return blocks.second_moments(self._problem(block, design), beta, shift, wt)
+
+    def scores(
+        self,
+        block: int,
+        own: tuple[RowDeaths, int],
+        design: int,
+        beta: Floats,
+        shift: Floats,
+        lines: ScoreLines,
+        wanted: Wanted,
+    ) -> BlockScores:
+        """Residuals of one block; ``own``: its deaths and number of subjects."""
+        group = self.source.group(block) if wanted.kind == "groups" else None
+        problem = self._problem(block, design)
+        return blocks_results.block_scores(
+            problem, beta, shift, lines, wanted, *own, group
+        )
+
+    def many_risks(
+        self,
+        block: int,
+        own: Any,
+        design: int,
+        betas: Floats,
+        downs: Floats,
+        top: float,
+    ) -> list[Floats]:
+        """First derivatives of replicates; ``own``: their weights."""
+        problem = self._problem(block, design)
+        return blocks_results.block_risks(problem, betas, downs, top, own)
+
+    def many_seconds(
+        self,
+        block: int,
+        own: Any,
+        design: int,
+        betas: Floats,
+        downs: Floats,
+        wts: Floats,
+        top: float,
+    ) -> list[Floats]:
+        """Second derivatives of replicates; ``own``: their weights."""
+        problem = self._problem(block, design)
+        return blocks_results.block_seconds(problem, betas, downs, wts, top, own)
 
     def _problem(self, block: int, design: int) -> Problem:
         assert self._plan is not None
@@ -188,6 +239,13 @@ class LocalPasses:
         for block in self._each():
             yield self.keeper.moments(block, design, beta, shift, wt)
 
+    def on_blocks(
+        self, method: str, common: tuple[Any, ...], own: Sequence[Any]
+    ) -> Iterator[Any]:
+        """Any other method of the keeper, with an argument of each block."""
+        for block in self._each():
+            yield getattr(self.keeper, method)(block, own[block], *common)
+
     def close(self) -> None:
         """Nothing is held elsewhere."""
 
@@ -208,3 +266,8 @@ class InMemory:
     def load(self, block: int) -> Block:
         """One of them."""
         return self._given[block]
+
+    def group(self, block: int) -> Ints:
+        """Every subject alone."""
+        before = sum(b.n_subjects for b in self._given[:block])
+        return np.arange(self._given[block].n_subjects, dtype=np.int32) + before

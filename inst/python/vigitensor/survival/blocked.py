@@ -54,6 +54,11 @@ class Passes(Protocol):
     ) -> Iterator[MomentSums]:
         """Second pass."""
 
+    def on_blocks(
+        self, method: str, common: tuple[Any, ...], own: Sequence[Any]
+    ) -> Iterator[Any]:
+        """A method of whoever holds a block, with an argument of each block."""
+
     def close(self) -> None:
         """The fit is over."""
 
@@ -137,6 +142,48 @@ def moments(problem: Blocked, point: Point) -> Moments:
     return derivatives(risk, p.death_x, p.n_cov, point, sums)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks that are prepared for some designs."""
+
+    passes: Passes
+    plan: Plan
+    summaries: list[Summary]
+    risk: RiskSet  # all deaths, no rows
+    order: Any  # of the blocks' deaths, to sort them by event index
+    ties: str
+    n_events: int
+
+    def problem(self, design: int, limits: Floats | None = None) -> Blocked:
+        """One design."""
+        s, order, plan = self.summaries, self.order, self.plan
+        largest = lay_out(plan.designs[design])[-1]
+        z_size = np.max([part.z_size for part in s], axis=0)
+        level = max(part.level for part in s)
+        n_pairs = sum(part.pairs[design] for part in s)
+        problem = Blocked(
+            passes=self.passes,
+            design=design,
+            risk=self.risk,
+            death_offset=np.concatenate([part.offset for part in s])[order],
+            death_x=np.concatenate([part.death_x[design] for part in s])[order],
+            n_cov=plan.centre.size,
+            noise=rounding(z_size, largest * level),
+            slices=range(n_slices(sum(part.n_rows for part in s), n_pairs)),
+        )
+        return problem if limits is None else replace(problem, inequalities=limits)
+
+
+def prepare_blocks(
+    passes: Passes, designs: Sequence[Sequence[Basis]], ties: str
+) -> Blocks:
+    """The two passes before all others."""
+    plan, first, n_events = _plan(list(passes.index()), designs)
+    summaries = list(passes.prepare(plan, first))
+    risk, order = _all_deaths(plan, summaries, ties)
+    return Blocks(passes, plan, summaries, risk, order, ties, n_events)
+
+
 def fit_blocks(
     passes: Passes,
     designs: Sequence[Sequence[Basis]],
@@ -146,19 +193,27 @@ def fit_blocks(
     progress: Progress | None = None,
 ) -> GridResult:
     """Fit every design, as ``run.fit_grid`` does with all rows at hand."""
+    prepared = prepare_blocks(passes, designs, ties)
+    return fit_prepared(prepared, control, inequalities, progress)
+
+
+def fit_prepared(
+    prepared: Blocks,
+    control: Control,
+    inequalities: Sequence[Floats | None] | None = None,
+    progress: Progress | None = None,
+) -> GridResult:
+    """Fit every design of blocks that are prepared."""
     progress = progress or NoProgress()
-    plan, first, n_events = _plan(list(passes.index()), designs)
-    summaries = list(passes.prepare(plan, first))
-    risk, order = _all_deaths(plan, summaries, ties)
-    sample = _sampled(plan, summaries, ties)
+    plan, summaries = prepared.plan, prepared.summaries
+    designs, n = plan.designs, len(plan.designs)
+    sample = _sampled(plan, summaries, prepared.ties)
     fits = []
     with one_blas_thread():  # for small matrices more are slower
         path = Path(control, fit_whole=_no_fit, thin=lambda _: None)
         for k, design in enumerate(designs):
-            problem = _problem(passes, plan, summaries, risk, order, k)
             limits = inequalities[k] if inequalities else None
-            if limits is not None:
-                problem = replace(problem, inequalities=limits)
+            problem = prepared.problem(k, limits)
             path.fit_whole = _fitter(progress, k)
             path.thin = _thinner(sample, design, limits)
             known = progress.begin(k)
@@ -170,13 +225,13 @@ def fit_blocks(
             progress.done(k, fits[-1])
     return GridResult(
         fits=fits,
-        pairs=[sum(s.pairs[k] for s in summaries) for k in range(len(designs))],
+        pairs=[sum(s.pairs[k] for s in summaries) for k in range(n)],
         covered=[
             np.any([s.covered[k] for s in summaries], axis=0)
             for k in range(len(designs[0]))
         ],
-        n_event_times=risk.n_events,
-        n_events=n_events,
+        n_event_times=prepared.risk.n_events,
+        n_events=prepared.n_events,
         exposed_events=sum(s.exposed_deaths for s in summaries),
     )
 
@@ -210,34 +265,6 @@ def _all_deaths(
     row = np.zeros(event.size, np.int32)
     deaths = Deaths(row, event[order], weight[order])
     return risk_set(plan.events, none, none, none, deaths, ties), order
-
-
-def _problem(
-    passes: Passes,
-    plan: Plan,
-    summaries: Sequence[Summary],
-    risk: RiskSet,
-    order: Any,
-    design: int,
-) -> Blocked:
-    largest = lay_out(plan.designs[design])[-1]
-    z_size = np.max([s.z_size for s in summaries], axis=0)
-    level = max(s.level for s in summaries)
-    return Blocked(
-        passes=passes,
-        design=design,
-        risk=risk,
-        death_offset=np.concatenate([s.offset for s in summaries])[order],
-        death_x=np.concatenate([s.death_x[design] for s in summaries])[order],
-        n_cov=plan.centre.size,
-        noise=rounding(z_size, largest * level),
-        slices=range(
-            n_slices(
-                sum(s.n_rows for s in summaries),
-                sum(s.pairs[design] for s in summaries),
-            )
-        ),
-    )
 
 
 def _sampled(plan: Plan, summaries: Sequence[Summary], ties: str) -> Any:

@@ -80,6 +80,8 @@ class Summary:
     covered: list[Bools]  # by term
     exposed_deaths: int
     n_rows: int  # at risk
+    n_subjects: int
+    death_subject: Ints  # (deaths,) within the block
     sample: Block | None
 
 
@@ -190,6 +192,8 @@ def prepare_block(
         ],
         exposed_deaths=exposed_deaths(deaths.row, deaths.event, widest),
         n_rows=lo.size,
+        n_subjects=block.n_subjects,
+        death_subject=data.subject[deaths.row],
         sample=_sample(block, first, plan.share) if plan.share else None,
     )
 

@@ -112,21 +112,61 @@ def evaluate_many(
 
     ``weights`` (., subjects); ``top`` is about the largest linear predictor.
     """
+    lowered = lower_deaths(problem, replicates, top)
+    found = many_risks(problem, weights, top, replicates, lowered)
+    finish_risks(problem, top, replicates, lowered, found)
+
+
+def lower_deaths(
+    problem: Problem, replicates: Sequence[Replicate], top: float
+) -> list[tuple[Floats, Floats]]:
+    """Of each replicate: predictors of deaths, lowered, and what by."""
+    lowered: dict[int, tuple[Floats, Floats]] = {}
+    run_slices(
+        lambda k: lowered.update({k: _lower(problem, replicates[k], top)}),
+        range(len(replicates)),
+    )
+    return [lowered[k] for k in range(len(replicates))]
+
+
+@np.errstate(all="ignore")
+def finish_risks(
+    problem: Problem,
+    top: float,
+    replicates: Sequence[Replicate],
+    lowered: Sequence[tuple[Floats, Floats]],
+    found: Sequence[Floats],
+) -> None:
+    """Log-likelihoods and scores, from the sums of all rows by ``many_risks``."""
+    shape = (LANES, 1 + problem.n_par, problem.risk.n_events)
+    with one_blas_thread():
+        for k, replicate in enumerate(replicates):
+            sums = found[k // LANES].reshape(shape)[k % LANES]
+            _finish(problem, replicate, top, sums, *lowered[k])
+
+
+@np.errstate(all="ignore")
+def many_risks(
+    problem: Problem,
+    weights: Floats,
+    top: float,
+    replicates: Sequence[Replicate],
+    lowered: Sequence[tuple[Floats, Floats]],
+) -> list[Floats]:
+    """Sums of these rows: for each eight replicates (8 (1 + p), events)."""
     p, risk, q = problem, problem.risk, problem.n_cov
     per = 1 + p.n_par
     kernel = _module(p).many_risks
     blocks = _blocks(problem, replicates)
-    lowered = {}
-    run_slices(lambda r: lowered.update({id(r): _lower(p, r, top)}), replicates)
     lines = []
-    for block in blocks:
+    for b, block in enumerate(blocks):
         down = np.zeros((LANES, risk.n_events + PAD))
         factor = np.ones((LANES, risk.n_events))
-        for k, replicate in enumerate(block.replicates):
-            down[k, :-PAD] = lowered[id(replicate)][1]
+        for k in range(len(block.replicates)):
+            down[k, :-PAD] = lowered[b * LANES + k][1]
             factor[k] = np.exp(-down[k, :-PAD])
         lines.append((down, factor))
-    totals: list[Sum] = []
+    totals = [Sum((LANES * per, risk.n_events)) for _ in blocks]
 
     def work(task: tuple[int, tuple[int, int]]) -> tuple[int, Floats]:
         at, span = task
@@ -146,19 +186,196 @@ def evaluate_many(
 
     def reduce(result: tuple[int, Floats]) -> None:
         at, sums = result
-        if at == len(totals):
-            totals.append(Sum(sums.shape))
-        totals[at].add(sums)
+        totals[at].add(sums[:, :-PAD])
 
-    tasks = [(k, span) for k in range(len(blocks)) for span in p.slices]
-    run_slices(work, tasks, reduce)
-    finish = []
-    for block, total in zip(blocks, totals):
-        sums = total.value()[:, :-PAD].reshape(LANES, per, risk.n_events)
-        finish += [(r, sums[k]) for k, r in enumerate(block.replicates)]
+    run_slices(work, [(k, s) for k in range(len(blocks)) for s in p.slices], reduce)
+    return [total.value() for total in totals]
+
+
+@dataclass(frozen=True)
+class _Block:
+    replicates: Sequence[Replicate]
+    lane: Ints  # (LANES,) int32
+    gamma: Floats  # (q, LANES)
+    coef: Floats  # (LANES, features)
+
+
+def _blocks(problem: Problem, replicates: Sequence[Replicate]) -> list[_Block]:
+    q = problem.n_cov
+    out = []
+    for k in range(0, len(replicates), LANES):
+        some = replicates[k : k + LANES]
+        lane = np.full(LANES, -1, np.int32)
+        lane[: len(some)] = [r.index for r in some]
+        beta = np.zeros((LANES, problem.n_par))
+        beta[: len(some)] = [r.beta for r in some]
+        gamma = np.ascontiguousarray(beta[:, :q].T)
+        out.append(_Block(some, lane, gamma, np.ascontiguousarray(beta[:, q:])))
+    return out
+
+
+def _lower(p: Problem, r: Replicate, top: float) -> tuple[Floats, Floats]:
+    """Linear predictors of deaths, lowered, and what each event is lowered by."""
+    eta = p.death_x @ r.beta + p.offset[p.risk.death_row]
+    lowered, down = np.empty(eta.size), np.empty(p.risk.n_events)
+    load_kernels(MANY).lower_deaths(eta, r.risk.death_begin, top, lowered, down)
+    return lowered, down
+
+
+def _finish(
+    p: Problem, r: Replicate, top: float, sums: Floats, eta: Floats, down: Floats
+) -> None:
+    risk = r.risk
+    rho, ratio, share = np.empty((3, eta.size))
+    s0, steps = np.empty((2, down.size))
+    r.loglik = load_kernels(MANY).finish_deaths(
+        eta, risk.death_begin, risk.death_weight, risk.fraction, risk.mean_weight,
+        sums[0], rho, ratio, share, s0, steps,
+    )  # fmt: skip
+    r.point = Point(r.beta, r.loglik, np.empty(0), down, np.exp(-down), s0, rho, ratio)
+    r.xbar = np.where(risk.mean_weight > 0, sums[1:] / s0, 0.0).T
+    r.score = share @ p.death_x - steps @ r.xbar
+
+
+def informations(self, replicates: Sequence[Replicate]) -> None:
+        """Information where ``evaluate`` left the replicates."""
+
+
+class KernelPasses:
+    """The compiled kernels' passes.
+
+    Parameters
+    ----------
+    weights : array (B, subjects)
+    top : float
+        About the largest linear predictor of the covariates.
+    """
+
+    # Their risk sums are kept in memory.
+    together = 32
+
+    def __init__(self, problem: Problem, weights: Floats, top: float) -> None:
+        self._data = problem, weights, top
+
+    def evaluate(self, replicates: Sequence[Replicate], informed: bool) -> None:
+        """See :class:`Passes`."""
+        evaluate_many(*self._data, replicates)
+
+    def informations(self, replicates: Sequence[Replicate]) -> None:
+        """See :class:`Passes`."""
+        if replicates:
+            informations(*self._data, replicates)
+
+
+def reweigh_deaths(problem: Problem, w: Floats, ties: str) -> RiskSet:
+    """Risk set in which deaths have the weights w (subjects,) times their own."""
+    risk = problem.risk
+    weight = risk.death_weight * w[problem.subject[risk.death_row]]
+    fraction, mean = tied_deaths(risk, weight, ties)
+    return replace(risk, death_weight=weight, mean_weight=mean, fraction=fraction)
+
+
+def tied_deaths(risk: RiskSet, weight: Floats, ties: str) -> tuple[Floats, Floats]:
+    """Shares l/d and mean weights for the deaths' weights (deaths, ...).
+
+    A death of weight 0 is none.
+    """
+    begin, at = risk.death_begin, risk.death_event
+    counts = (weight > 0).astype(float)
+    size = np.maximum(np.add.reduceat(counts, begin, axis=0), 1)
+    fraction = np.zeros(weight.shape)
+    if ties == "efron" and risk.tied:
+        before = np.cumsum(counts, axis=0) - counts
+        fraction = (before - before[begin][at]) / size[at]
+    return fraction, np.add.reduceat(weight, begin, axis=0) / size
+
+
+@np.errstate(all="ignore")
+def evaluate_many(
+    problem: Problem, weights: Floats, top: float, replicates: Sequence[Replicate]
+) -> None:
+    """Log-likelihood and score of every replicate at its coefficients.
+
+    ``weights`` (., subjects); ``top`` is about the largest linear predictor.
+    """
+    lowered = lower_deaths(problem, replicates, top)
+    found = many_risks(problem, weights, top, replicates, lowered)
+    finish_risks(problem, top, replicates, lowered, found)
+
+
+def lower_deaths(
+    problem: Problem, replicates: Sequence[Replicate], top: float
+) -> list[tuple[Floats, Floats]]:
+    """Of each replicate: predictors of deaths, lowered, and what by."""
+    lowered: dict[int, tuple[Floats, Floats]] = {}
+    run_slices(
+        lambda k: lowered.update({k: _lower(problem, replicates[k], top)}),
+        range(len(replicates)),
+    )
+    return [lowered[k] for k in range(len(replicates))]
+
+
+@np.errstate(all="ignore")
+def finish_risks(
+    problem: Problem,
+    top: float,
+    replicates: Sequence[Replicate],
+    lowered: Sequence[tuple[Floats, Floats]],
+    found: Sequence[Floats],
+) -> None:
+    """Log-likelihoods and scores, from the sums of all rows by ``many_risks``."""
+    shape = (LANES, 1 + problem.n_par, problem.risk.n_events)
     with one_blas_thread():
-        for replicate, sums in finish:
-            _finish(p, replicate, top, sums, *lowered[id(replicate)])
+        for k, replicate in enumerate(replicates):
+            sums = found[k // LANES].reshape(shape)[k % LANES]
+            _finish(problem, replicate, top, sums, *lowered[k])
+
+
+@np.errstate(all="ignore")
+def many_risks(
+    problem: Problem,
+    weights: Floats,
+    top: float,
+    replicates: Sequence[Replicate],
+    lowered: Sequence[tuple[Floats, Floats]],
+) -> list[Floats]:
+    """Sums of these rows: for each eight replicates (8 (1 + p), events)."""
+    p, risk, q = problem, problem.risk, problem.n_cov
+    per = 1 + p.n_par
+    kernel = _module(p).many_risks
+    blocks = _blocks(problem, replicates)
+    lines = []
+    for b, block in enumerate(blocks):
+        down = np.zeros((LANES, risk.n_events + PAD))
+        factor = np.ones((LANES, risk.n_events))
+        for k in range(len(block.replicates)):
+            down[k, :-PAD] = lowered[b * LANES + k][1]
+            factor[k] = np.exp(-down[k, :-PAD])
+        lines.append((down, factor))
+    totals = [Sum((LANES * per, risk.n_events)) for _ in blocks]
+
+    def work(task: tuple[int, tuple[int, int]]) -> tuple[int, Floats]:
+        at, span = task
+        block = blocks[at]
+        sums = np.zeros((LANES * per, risk.n_events + PAD))
+        with np.errstate(all="ignore"):
+            kernel(
+                span[0], span[1], risk.lo, risk.hi, p.subject, p.offset, p.weight,
+                p.z, p.runs.ptr, p.runs.lo, p.runs.hi,
+                p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
+                p.col_ptr, weights, block.lane, block.gamma, block.coef, top,
+                risk.log2, risk.levels, risk.width, *lines[at],
+                np.zeros((risk.levels * risk.width, (1 + q) * LANES)),
+                buffers(p.n_par - q + 1), np.empty((3, LANES)), sums,
+            )  # fmt: skip
+        return at, sums
+
+    def reduce(result: tuple[int, Floats]) -> None:
+        at, sums = result
+        totals[at].add(sums[:, :-PAD])
+
+    run_slices(work, [(k, s) for k in range(len(blocks)) for s in p.slices], reduce)
+    return [total.value() for total in totals]
 
 
 @dataclass(frozen=True)
@@ -222,6 +439,42 @@ def informations(
     problem: Problem, weights: Floats, top: float, replicates: Sequence[Replicate]
 ) -> None:
     """Information of every replicate where ``evaluate_many`` left it."""
+    lines = [
+        (r.point.down, over_deaths(r.risk, r.point.phi) / r.point.s0)
+        for r in replicates
+        if r.point is not None
+    ]
+    finish_seconds(
+        problem, replicates, many_seconds(problem, weights, top, replicates, lines)
+    )
+
+
+def finish_seconds(
+    problem: Problem, replicates: Sequence[Replicate], found: Sequence[Floats]
+) -> None:
+    """Informations, from the sums of all rows by ``many_seconds``."""
+    n_par = problem.n_par
+    half = np.tril_indices(n_par)
+    with one_blas_thread():
+        for k, r in enumerate(replicates):
+            full = np.zeros((n_par, n_par))
+            full[half] = found[k // LANES][:, k % LANES]
+            full.T[half] = full[half]
+            r.info = information(r.risk, problem.death_x, _point(r), full, r.xbar)[0]
+
+
+def many_seconds(
+    problem: Problem,
+    weights: Floats,
+    top: float,
+    replicates: Sequence[Replicate],
+    given: Sequence[tuple[Floats, Floats]],
+) -> list[Floats]:
+    """Sums of these rows: for each eight replicates (p (p + 1) / 2, 8).
+
+    ``given``: of each replicate what risks are lowered by, and weights of the
+    event times, (events,) both.
+    """
     p, risk, q = problem, problem.risk, problem.n_cov
     n_par = p.n_par
     half = np.tril_indices(n_par)
@@ -234,18 +487,16 @@ def informations(
         down = np.zeros((LANES, risk.n_events + PAD))
         wt = np.zeros((LANES, risk.n_events + PAD))
         cells = np.zeros((LANES, risk.levels * risk.width if q else 0))
-        for j, r in enumerate(blocks[k].replicates):
-            point = _point(r)
-            down[j, :-PAD] = point.down
-            wt[j, :-PAD] = over_deaths(r.risk, point.phi) / point.s0
+        for j in range(len(blocks[k].replicates)):
+            down[j, :-PAD], wt[j, :-PAD] = given[k * LANES + j]
             if q:
                 with np.errstate(all="ignore"):
-                    lower = wt[j, :-PAD] * point.factor
+                    lower = wt[j, :-PAD] * np.exp(-down[j, :-PAD])
                 gather(lower, risk.width, cells[j])
         lines[k] = down, wt, np.ascontiguousarray(cells.T)
 
     run_slices(prepare, range(len(blocks)))
-    totals: list[Sum] = []
+    totals = [Sum((half[0].size, LANES)) for _ in blocks]
 
     def work(task: tuple[int, tuple[int, int]]) -> tuple[int, Floats]:
         at, span = task
@@ -264,18 +515,10 @@ def informations(
 
     def reduce(result: tuple[int, Floats]) -> None:
         at, second = result
-        if at == len(totals):
-            totals.append(Sum(second.shape))
         totals[at].add(second)
 
     run_slices(work, [(k, s) for k in range(len(blocks)) for s in p.slices], reduce)
-    with one_blas_thread():
-        for block, total in zip(blocks, totals):
-            for second, r in zip(total.value().T, block.replicates):
-                full = np.zeros((n_par, n_par))
-                full[half] = second
-                full.T[half] = second
-                r.info = information(r.risk, p.death_x, _point(r), full, r.xbar)[0]
+    return [total.value() for total in totals]
 
 
 def _module(problem: Problem) -> Any:
