@@ -347,7 +347,8 @@ def main() -> None:
     bench = Bench(given)
     if given.million:
         million(bench, api)
-        bench.write("symbolic-million")
+        if given.scale == 1:
+            bench.write("symbolic-million")
         return
     for cases in (sizes, wide, neighbours, against_keops):
         cases(bench, api)

@@ -85,7 +85,15 @@ def test_gradients_and_parameters_take_handles(home):
 
 
 def test_pieces_and_systems_take_handles(home):
-    x, _, _ = points()
+    x, y, _ = points()
+    table = np.arange(40.0 * 30).reshape(40, 30)
+    both = ["add", ["var", 2], FORMULA]
+    piece = [
+        api.symbolic_matrix(both, [x, y, table], ["i", "j", "ij"], rows=[2, 0],
+                            columns=[4, 4, 9], **more)
+        for more in ({}, home)
+    ]  # fmt: skip
+    np.testing.assert_allclose(*piece, rtol=1e-13)
     held = api.symbolic_array(x, **home)
     piece = [api.symbolic_matrix(FORMULA, [a, a], "ij", rows=[2]) for a in (x, held)]
     np.testing.assert_allclose(*piece, rtol=1e-14)

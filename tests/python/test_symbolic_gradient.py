@@ -189,3 +189,51 @@ def test_faults(change, code, data):
     with pytest.raises(EngineError) as caught:
         api.symbolic_gradient(FORMULA, data, INDEX, **given)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2, 3])
+def test_second_derivatives_of_products_with_zeros(zeros):
+    """d2 P / dy_j dy_m is the product of all factors but these two."""
+    rng = np.random.default_rng(9)
+    y = rng.uniform(0.5, 2, (6, 1))
+    y[rng.permutation(6)[:zeros]] = 0
+    v, size, factor = rng.normal(size=(6, 1)), (1, 6), ["var", 0]
+    found = api.symbolic_derivative(factor, "j", [1], 0, "prod")
+    results = [
+        api.symbolic_reduce(factor, [y], "j", name, size=size)["value"]
+        for name in found["needs"]
+    ]
+    # The sum of v_j dP / dy_j: by y itself, and by the results that it uses.
+    data, index = [y, np.ones((1, 1)), *results, v], "ji" + "i" * len(results) + "j"
+    inner = ["mul", ["var", len(data) - 1], found["expression"]]
+    direct, _, *through = api.symbolic_gradient(
+        inner, data, index, np.ones((1, 1)), list(range(len(data) - 1))
+    )
+    for name, cotangent in zip(found["needs"], through):
+        direct = direct + api.symbolic_gradient(
+            factor, [y], "j", cotangent, [0], name, size=size
+        )[0]  # fmt: skip
+    expected = np.zeros((6, 1))
+    for j, m in np.ndindex(6, 6):
+        if j != m:
+            expected[m] += v[j] * np.delete(y[:, 0], [j, m]).prod()
+    np.testing.assert_allclose(direct, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+def test_third_derivatives_of_products_with_zeros(zeros):
+    torch = pytest.importorskip("torch")
+    from vigitensor.symbolic.torch_evaluate import Spec, reduced
+    from vigitensor.symbolic.tree import variable
+
+    rng = np.random.default_rng(10)
+    start = rng.uniform(0.5, 2, 5)
+    start[rng.permutation(5)[:zeros]] = 0
+    y = torch.tensor(start, requires_grad=True)
+    spec = Spec(variable("j", 0, 1), None, "prod", 1, (), 1, 5)
+    total = reduced(spec, "j", [y.reshape(-1, 1)]).sum()
+    for k in (0, 3, 1):
+        (slope,) = torch.autograd.grad(total, y, create_graph=True)
+        total = slope[k]
+    expected = np.delete(start, [0, 1, 3]).prod()
+    np.testing.assert_allclose(total.item(), expected, rtol=1e-12, atol=1e-12)

@@ -298,6 +298,8 @@ def symbolic_matrix(
     base: int = 0,
     size: Sequence[int] | None = None,
     most: float = 1e8,
+    engine: str = "cpu",
+    device: str | None = None,
 ) -> Array:
     """A dense piece of a symbolic matrix, (rows, columns, components).
 
@@ -305,9 +307,11 @@ def symbolic_matrix(
     ``most`` numbers are refused (code ``too_large``).
     """
     from .symbolic import dense
+    from .symbolic.engine import chosen
     from .symbolic.lower import expand
 
-    data, _, _ = taken(data, "keops", None)  # as arrays of NumPy
+    data, engine, device = taken(data, engine, device)
+    home = chosen(engine, device)
     case = Case(expression, data, index, "sum", "j", 1, None, precision, size)
     p = case.problem
     pick = {
@@ -322,6 +326,10 @@ def symbolic_matrix(
             code="too_large",
             arg="rows",
         )
+    if home.name == "torch":
+        from .symbolic.torch_evaluate import matrix
+
+        return matrix(case.formula, p, index, pick["i"], pick["j"], home.device)
     some = gathered(p.data, index, pick["i"], pick["j"], False)
     return np.array(dense.matrix(expand(case.formula), some, p.numbers, n, m))
 

@@ -20,6 +20,8 @@ REDUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "prod": ("prod", ("value",)),
     "prod_nonzero": ("prod_nonzero", ("value",)),
     "zeros": ("zeros", ("value",)),
+    "zero_sum": ("zero_sum", ("value",)),
+    "zero_squares": ("zero_squares", ("value",)),
     "logsumexp": ("logsumexp", ("value",)),
     "sumsoftmaxweight": ("sumsoftmaxweight", ("value",)),
     "min": ("min", ("value",)),
@@ -43,7 +45,10 @@ REDUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _EXPONENTIAL = ("logsumexp", "sumsoftmaxweight")
 _WEIGHTED = (*_EXPONENTIAL, "sum", "mean", "var", "sd", "count", "histogram")
-_OVER_NONE = ("sum", "prod", "prod_nonzero", "zeros", "logsumexp", "histogram")
+_OVER_NONE = (
+    "sum", "prod", "prod_nonzero", "zeros", "zero_sum", "zero_squares", "logsumexp",
+    "histogram",
+)  # fmt: skip
 LOGICAL = ("count", "any", "all")
 
 

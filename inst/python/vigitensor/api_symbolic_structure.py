@@ -36,7 +36,7 @@ _NEUTRAL = {
     "sum": 0.0, "mean": 0.0, "prod": 1.0, "logsumexp": -np.inf,
     "sumsoftmaxweight": -np.inf, "min": np.inf, "kmin": np.inf, "max": -np.inf,
     "kmax": -np.inf, "var": 0.0, "sd": 0.0, "histogram": np.nan,
-    "prod_nonzero": 1.0, "zeros": 1.0,
+    "prod_nonzero": 1.0, "zeros": 1.0, "zero_sum": 1.0, "zero_squares": 1.0,
 }  # fmt: skip
 
 

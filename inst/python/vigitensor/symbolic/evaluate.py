@@ -116,6 +116,11 @@ def composed(formula: Node, reduction: str) -> tuple[Node, str]:
         return apply("where", formula, formula, 1.0), "prod"
     if reduction == "zeros":
         return apply("eq", formula, 0.0), "sum"
+    # Sums of what is 0, for their derivatives' sake.
+    if reduction == "zero_sum":
+        return apply("where", formula, 0.0, formula), "sum"
+    if reduction == "zero_squares":
+        return apply("where", formula, 0.0, apply("square", formula)), "sum"
     return formula, reduction
 
 

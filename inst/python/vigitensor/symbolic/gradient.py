@@ -30,7 +30,8 @@ from .tree import LEAVES, Node, apply, nodes_of, variable
 
 Array = npt.NDArray[Any]
 SUMS = (
-    "sum", "mean", "prod", "prod_nonzero", "zeros", "logsumexp", "sumsoftmaxweight",
+    "sum", "mean", "prod", "prod_nonzero", "zeros", "zero_sum", "zero_squares",
+    "logsumexp", "sumsoftmaxweight",
 )  # fmt: skip
 PLACES = ("min", "max", "kmin", "kmax")
 
@@ -88,7 +89,8 @@ def adjoint(
 ) -> Adjoint:
     """Gradient formula of a sum, mean (times 1 / count), product or logsumexp."""
     out = "i" if axis == "j" else "j"
-    formula, reduction = composed(formula, reduction)
+    if reduction != "prod_nonzero":  # its results are those of the formula itself
+        formula, reduction = composed(formula, reduction)
     formula = expand(formula)
     weight = None if weight is None else expand(weight)
     width = formula.dim if weight is None else weight.dim
@@ -98,13 +100,14 @@ def adjoint(
     if reduction in ("sum", "mean"):
         cotangent = g
     elif reduction == "prod":
-        # The product of the others: where a factor is 0, that of all but it.
-        needs = ("prod_nonzero", "zeros")
+        needs = ("prod_nonzero", "zeros", "zero_sum", "zero_squares")
+        parts = [variable(out, first_slot + 1 + k, width) for k in range(4)]
+        cotangent = g * _of_product(formula, *parts)
+    elif reduction == "prod_nonzero":
+        needs = ("prod_nonzero",)
         others = variable(out, first_slot + 1, width)
-        zeros = variable(out, first_slot + 2, width)
-        plain = apply("eq", zeros, 0.0) * others / apply("where", formula, formula, 1.0)
-        single = apply("eq", zeros, 1.0) * others
-        cotangent = g * apply("where", formula, plain, single)
+        share = others / apply("where", formula, formula, 1.0)
+        cotangent = apply("where", formula, g * share, 0.0)
     elif reduction == "logsumexp":
         needs = ("logsumexp",)
         share = apply("exp", formula - variable(out, first_slot + 1, width))
@@ -129,6 +132,23 @@ def adjoint(
     found = vjp(root, cotangent, [wrt])[0]
     over = {"i": "j", "j": "i", "p": "both", "ij": "none"}[wrt.static[0]]
     return Adjoint(found, over, needs)
+
+
+def _of_product(f: Node, others: Node, count: Node, total: Node, squares: Node) -> Node:
+    """Derivative of a product in a factor f: the product of all others.
+
+    With ``others`` the product of the factors that are not 0, the product is
+    others e, where e is that of the ``count`` factors z that are 0: 1, sum z, or
+    ((sum z)^2 - sum z^2) / 2. Written so, with sums that are 0 themselves, it can be
+    differentiated again: to any order without a factor of 0 or with one, to the
+    third with two, and to the second whatever their number.
+    """
+    pair = (apply("square", total) - squares) * 0.5
+    alone, two = (apply("eq", count, float(k)) for k in (1, 2))
+    none = apply("eq", count, 0.0)
+    product = none + alone * total + two * pair
+    plain = others * product / apply("where", f, f, 1.0)
+    return apply("where", f, plain, others * (alone + two * (total - f)))
 
 
 def gradient(

@@ -302,6 +302,23 @@ def reduce(
     return out
 
 
+def matrix(
+    formula: Node, problem: Problem, index: Sequence[str], rows: Array, columns: Array,
+    device: str,
+) -> Array:  # fmt: skip
+    """Values of some rows and columns, (rows, columns, components)."""
+    place = torch.device(device)
+    r, c = (torch.as_tensor(at, device=place) for at in (rows, columns))
+    at: dict[str, Any] = {"i": r, "j": c, "ij": (r[:, None], c)}
+    data = [on_device(x, place) for x in problem.data]
+    some = [x[at[kind]] if kind in at else x for x, kind in zip(data, index)]
+    root = expand(formula)
+    like = some or [torch.zeros(1, 1, dtype=torch.float64, device=place)]
+    with torch.no_grad():
+        tile = values(root, placed(like, root), problem.numbers)
+    return tile.expand(len(r), len(c), root.dim).cpu().numpy()
+
+
 def on_device(values: Any, place: torch.device) -> Tensor:
     """A tensor of an array, or the tensor itself where it is there already."""
     if isinstance(values, Tensor):
