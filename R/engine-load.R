@@ -221,7 +221,8 @@ load_bridge <- function() {
   builtins$exec(builtins$compile(source, "bridge.py", "exec"),
                 reticulate::py_get_attr(module, "__dict__"))
   functions <- c("calm_interrupts", "set_environment", "add_engine", "load",
-                 "missing", "versions", "argument_kinds", "call")
+                 "missing", "versions", "argument_kinds", "call",
+                 "quick")
   bridge <- lapply(functions, function(f) module[[f]])
   c(stats::setNames(bridge, functions), list(module = module))
 }

@@ -3,9 +3,18 @@
 # root, weight: nodes (weight may be NULL); pairs: see symbolic_pairs(). Value:
 # `expression` and `weight`, JSON; `leaves`, the variables by slot; `structure`.
 symbolic_formula_of <- function(root, weight = NULL, pairs = NULL) {
+  alone <- is.null(weight) && is.null(pairs)
+  if (!alone) return(written_formula(root, weight, pairs))
+  # Reduced again, as in a loop, it is not written again.
+  if (is.null(root$formula)) root$formula <- written_formula(root, NULL, NULL)
+  root$formula
+}
+
+written_formula <- function(root, weight, pairs) {
   walk <- walk_nodes(c(list(root), weight, pairs$mask, pairs$radius$leaves))
   slots <- leaf_slots(walk$nodes)
-  list(expression = node_json(root, slots),
+  alone <- is.null(weight) && is.null(pairs)
+  list(expression = node_json(root, slots, if (alone) walk),
        weight = if (!is.null(weight)) node_json(weight, slots),
        leaves = slots$leaves,
        structure = if (!is.null(pairs)) pairs_structure(pairs, slots))
@@ -31,38 +40,40 @@ leaf_slots <- function(nodes) {
 }
 
 # Parts used more than once are written once, in a "let".
-node_json <- function(root, slots) {
-  walk <- walk_nodes(list(root))
-  text <- new.env(parent = emptyenv())
+node_json <- function(root, slots, walk = NULL) {
+  if (is.null(walk)) walk <- walk_nodes(list(root))
   parts <- character()
+  # A node written knows its text until the formula is.
+  on.exit(for (node in walk$nodes) node$text <- NULL)
   for (k in seq_along(walk$nodes)) {
     node <- walk$nodes[[k]]
-    key <- node_key(node)
     json <- switch(
       node$op,
-      var = sprintf("[\"var\",%d]", slots$slot[[key]]),
+      var = paste0("[\"var\",", slots$slot[[node_key(node)]], "]"),
       number = number_json(node$value),
       const = sprintf("[\"const\",%s]", number_json(node$value)),
-      operation_json(node, text)
+      operation_json(node)
     )
     if (walk$uses[[k]] > 1L && length(node$args)) {
       parts <- c(parts, json)
       json <- sprintf("[\"ref\",%d]", length(parts) - 1L)
     }
-    assign(key, json, envir = text)
+    node$text <- json
   }
-  out <- text[[node_key(root)]]
+  out <- root$text
   if (!length(parts)) return(out)
   sprintf("[\"let\",[%s],%s]", paste(parts, collapse = ","), out)
 }
 
-operation_json <- function(node, text) {
-  args <- vapply(node$args, function(a) text[[node_key(a)]], "")
-  static <- as.character(node$static)
+operation_json <- function(node) {
+  parts <- character()
+  for (arg in node$args) parts <- c(parts, arg$text)
+  static <- node$static
   if (node$op == "permute") {
     static <- sprintf("[%s]", paste(static, collapse = ","))
   }
-  sprintf("[\"%s\",%s]", node$op, paste(c(args, static), collapse = ","))
+  if (length(static)) parts <- c(parts, static)
+  paste0("[\"", node$op, "\",", paste(parts, collapse = ","), "]")
 }
 
 # Python's reader of JSON knows Infinity.

@@ -7,9 +7,10 @@
 
 new_node <- function(op, args, static, dim, reach, n, m,
                      batch = NA_integer_) {
+  # Without a table of names, which costs more to make than to search.
   list2env(list(op = op, args = args, static = static, dim = as.integer(dim),
                 reach = reach, n = n, m = m, batch = batch),
-           parent = emptyenv())
+           envir = new.env(hash = FALSE, parent = emptyenv()))
 }
 
 # data: a matrix with a row per i or j, a matrix of one row for a parameter, or
@@ -47,17 +48,23 @@ apply_op_list <- function(name, args, static = integer()) {
   op <- symbolic_table()[[name]]
   short <- simplified_op(name, args)
   if (!is.null(short)) return(short)
-  dim <- operation_dim(op, vapply(args, function(a) a$dim, 1L), static)
   reach <- 0L
-  for (arg in args) reach <- bitwOr(reach, arg$reach)
+  dims <- integer(length(args))
+  for (k in seq_along(args)) {
+    reach <- bitwOr(reach, args[[k]]$reach)
+    dims[[k]] <- args[[k]]$dim
+  }
+  dim <- operation_dim(op, dims, static)
   new_node(name, args, static, dim, reach, common_size(args, "n", name),
            common_size(args, "m", name), common_size(args, "batch", name))
 }
 
 # Sums and products with the 0 and 1 of derivatives.
 simplified_op <- function(name, args) {
+  any_const <- FALSE
+  for (a in args) if (a$op == "const") any_const <- TRUE
+  if (!any_const) return(NULL)
   const <- vapply(args, function(a) a$op == "const", NA)
-  if (!any(const)) return(NULL)
   value <- vapply(args, function(a) if (a$op == "const") a$value else NaN, 0)
   if (all(const) && name %in% c("add", "sub", "mul", "neg")) {
     fun <- switch(name, add = sum, sub = function(v) v[1L] - v[2L], mul = prod,
@@ -76,6 +83,7 @@ simplified_op <- function(name, args) {
 }
 
 common_size <- function(args, what, name) {
+  if (length(args) == 1L) return(args[[1L]][[what]])
   size <- NA_integer_
   for (arg in args) {
     other <- arg[[what]]
@@ -114,20 +122,20 @@ walk_nodes <- function(roots) {
   walk <- new.env(parent = emptyenv())
   walk$nodes <- list()
   walk$uses <- integer()
-  walk$place <- new.env(parent = emptyenv())
+  # A node visited knows its place until the walk is over.
+  on.exit(for (node in walk$nodes) node$place <- NULL)
   for (root in roots) visit_node(root, walk)
   list(nodes = walk$nodes, uses = walk$uses)
 }
 
 visit_node <- function(node, walk) {
-  key <- node_key(node)
-  place <- walk$place[[key]]
+  place <- node$place
   if (is.null(place)) {
     for (arg in node$args) visit_node(arg, walk)
     place <- length(walk$nodes) + 1L
     walk$nodes[[place]] <- node
     walk$uses[[place]] <- 0L
-    assign(key, place, envir = walk$place)
+    node$place <- place
   }
   walk$uses[[place]] <- walk$uses[[place]] + 1L
 }

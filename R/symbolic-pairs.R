@@ -157,6 +157,7 @@ as_pairs <- function(pairs) {
 }
 
 check_pairs <- function(pairs, size) {
+  if (is.null(pairs)) return(NULL)
   given <- list(i = c(length(pairs$labels$rows),
                       nrow(pairs$radius$leaves[[1L]]$data)),
                 j = c(length(pairs$labels$columns),

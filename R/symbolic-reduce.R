@@ -204,7 +204,10 @@ weight_node <- function(weight, index, rule) {
 # like: a node with the sizes of the whole formula.
 reduction_problem <- function(node, weight, rule, setting, like = node) {
   index <- setting$index
-  pair <- apply_pair(like, apply_pair(weight %||% node, setting$pairs$mask))
+  pair <- like
+  if (!identical(like, node) || !is.null(weight) || !is.null(setting$pairs)) {
+    pair <- apply_pair(like, apply_pair(weight %||% node, setting$pairs$mask))
+  }
   size <- c(n = pair$n, m = pair$m)
   gone <- if (index == "j") "m" else "n"
   if (is.na(size[[gone]])) {
@@ -265,10 +268,15 @@ choose_evaluator <- function(evaluator = NULL) {
     )
   }
   if (evaluator != "auto") return(evaluator)
+  usual <- identical(getOption("vigitensor.engine", "auto"), "auto")
+  if (usual && engine_available()) return("cpu")
   choose_engine()
 }
 
 # ---- computing --------------------------------------------------------------
+
+# Pairs up to which the engine uses no compiled kernel.
+few_pairs <- 8192
 
 # Value: list of `value` and `index`, matrices, as far as the rule has them; the
 # value is a device array if the problem says `keep` and one is among the data.
@@ -294,8 +302,10 @@ run_reduction <- function(problem) {
   numbers <- c(problem$k, 1L, problem$n, problem$m)
   data <- lapply(formula$leaves, leaf_numbers)
   if (is.null(home) || home$engine == "reference") {
-    out <- engine_call("symbolic_quick", words = words, numbers = numbers,
-                       data = data)
+    few <- as.double(problem$n) * problem$m <= few_pairs
+    out <- if (few) engine_quick(words, numbers, data) else
+      engine_call("symbolic_quick", words = words, numbers = numbers,
+                  data = data)
     return(keep_in_r(out, home))
   }
   out <- engine_call("symbolic_quick", words = words, numbers = numbers,

@@ -61,10 +61,10 @@ operation_dim <- function(op, dims, static) {
 }
 
 simple_dim <- function(op, dims, static) {
+  if (op$dim == "broadcast") return(equal_dim(op, dims))
   given <- stats::setNames(as.list(static), op$static[seq_along(static)])
   switch(
     op$dim,
-    broadcast = equal_dim(op, dims),
     double = 2L * equal_dim(op, dims),
     one = {
       k <- given$k %||% 0L
@@ -88,6 +88,7 @@ simple_dim <- function(op, dims, static) {
 }
 
 equal_dim <- function(op, dims) {
+  if (length(dims) == 1L) return(dims)
   top <- max(dims)
   if (any(dims != 1L & dims != top)) abort_dims(op, dims, "equal, or 1")
   top
