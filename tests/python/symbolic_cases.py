@@ -1,8 +1,9 @@
-"""Arguments for every operation of the table, by its domain."""
+"""Arguments for every operation of the table, by its domain, and a Gaussian sum."""
 
 import numpy as np
 from vigitensor.symbolic.table import Operation, operations
-from vigitensor.symbolic.tree import Node, apply, variable
+from vigitensor.symbolic.tables import Problem
+from vigitensor.symbolic.tree import Node, apply, number, variable
 
 N, M = 4, 5
 
@@ -79,3 +80,14 @@ def shifted(node: Node, first: int) -> dict[Node, Node]:
         for leaf in nodes_of(node)
         if leaf.op == "var"
     }
+
+
+def gaussian(d, v):
+    x, y, b = variable("i", 0, d), variable("j", 1, d), variable("j", 2, v)
+    return apply("exp", -(apply("sqdist", x, y) / number(0))), b
+
+
+def points(n, m, d, v, dtype, seed=1):
+    rng = np.random.default_rng(seed)
+    data = [rng.normal(size=s) for s in ((n, d), (m, d), (m, v))]
+    return Problem([a.astype(dtype) for a in data], [2.0 * d], n, m, np.dtype(dtype))

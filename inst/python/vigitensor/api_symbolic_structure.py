@@ -24,7 +24,6 @@ from .symbolic.ranges import (
     of_labels,
     of_matrix,
     of_radius,
-    whole,
 )
 from .symbolic.resident import on_host
 from .symbolic.tree import Node, apply, variable
@@ -285,7 +284,13 @@ def _pairs(given: Any, n: int, base: int, name: str) -> Array:
 
 
 def _diagonal(ranges: Ranges | None, batch: Batch) -> Ranges:
-    one = whole(batch.n, batch.m) if ranges is None else ranges
+    if ranges is None:
+        place = np.arange(batch.count + 1)
+        rows, columns = (
+            np.column_stack((place[:-1], place[1:])) * k for k in (batch.n, batch.m)
+        )
+        return Ranges(rows, place, columns)
+    one = ranges
     return _stacked([one.moved(b * batch.n, b * batch.m) for b in range(batch.count)])
 
 

@@ -32,7 +32,8 @@ from .tables import Fill, Problem, Scratch, Tables
 from .tree import Node, apply
 
 Array = npt.NDArray[Any]
-Task = tuple[slice, Sequence[slice]]  # rows, and ranges of columns
+Piece = tuple[slice, Sequence[slice]]  # rows, and the ranges of columns they meet
+Task = Sequence[Piece]  # rows go up
 
 TILE_ROWS = 64
 TILE_COLUMNS = 2048
@@ -137,7 +138,7 @@ class _Run:
         if self.ranges is not None:
             return list(tasks_of_ranges(self.ranges))
         tasks = tasks_of(self.problem.n, self.problem.m)
-        return [(rows, [columns]) for rows, columns in tasks]
+        return [[(rows, [columns])] for rows, columns in tasks]
 
     def states(self, reducer: Reduction, components: int) -> float:
         """Bytes of the states of all rows, twice, and of a thread's tiles."""
@@ -155,7 +156,7 @@ class _Run:
 
         def put(state: State) -> None:
             nonlocal begun
-            rows, _ = next(turn)
+            rows = _span(next(turn))
             view = tuple(a[rows] for a in whole)
             if rows.start > begun:
                 for target, made in zip(view, state):
@@ -196,10 +197,10 @@ class _Run:
 
         def work(task: Task) -> State:
             if not tables.first:
-                return (add(*task),)
-            state = reducer.start(task[0].stop - task[0].start)
-            for part, rows, columns in _tiles(*task):
-                state[0][part] += add(rows, [columns])
+                return (add(task),)
+            state = reducer.start(_length(task))
+            for part, rows, columns in _tiles(task):
+                state[0][part] += add([(rows, [columns])])
             return state
 
         return self.all(work, reducer)[0]
@@ -216,9 +217,9 @@ class _Run:
         scratch = Scratch()
 
         def work(task: Task) -> State:
-            state = reducer.start(task[0].stop - task[0].start)
+            state = reducer.start(_length(task))
             edge = scratch.get("edge", (kernels.BLOCK,), problem.dtype)
-            for part, rows, columns in _tiles(*task):
+            for part, rows, columns in _tiles(task):
                 tile, total = fill(rows, columns)[0], state[0][part]
                 kernels.add_products(tile, y, zeros, columns.start, total, edge)
             return state
@@ -227,25 +228,34 @@ class _Run:
 
 
 def _reduce_block(fill: Fill, reducer: Reduction, task: Task) -> State:
-    state = reducer.start(task[0].stop - task[0].start)
-    for part, rows, columns in _tiles(*task):
+    state = reducer.start(_length(task))
+    for part, rows, columns in _tiles(task):
         view = tuple(a[part] for a in state)
         reducer.take(view, fill(rows, columns), columns.start)
     return state
 
 
-def _tiles(
-    rows: slice, columns: Sequence[slice]
-) -> Iterator[tuple[slice, slice, slice]]:
+def _span(task: Task) -> slice:
+    """Rows from the first to the last of a task; those between meet nothing."""
+    return slice(task[0][0].start, task[-1][0].stop)
+
+
+def _length(task: Task) -> int:
+    return task[-1][0].stop - task[0][0].start
+
+
+def _tiles(task: Task) -> Iterator[tuple[slice, slice, slice]]:
     """Tiles of a task: rows within the task, rows, columns."""
-    for r in range(rows.start, rows.stop, TILE_ROWS):
-        end = min(r + TILE_ROWS, rows.stop)
-        part = slice(r - rows.start, end - rows.start)
-        # Fewer rows, longer tiles: as many pairs for the price of a call.
-        step = TILE_COLUMNS * min(16, max(1, TILE_ROWS // (end - r)))
-        for some in columns:
-            for c in range(some.start, some.stop, step):
-                yield part, slice(r, end), slice(c, min(c + step, some.stop))
+    first = task[0][0].start
+    for rows, columns in task:
+        for r in range(rows.start, rows.stop, TILE_ROWS):
+            end = min(r + TILE_ROWS, rows.stop)
+            part = slice(r - first, end - first)
+            # Fewer rows, longer tiles: as many pairs for the price of a call.
+            step = TILE_COLUMNS * min(16, max(1, TILE_ROWS // (end - r)))
+            for some in columns:
+                for c in range(some.start, some.stop, step):
+                    yield part, slice(r, end), slice(c, min(c + step, some.stop))
 
 
 def tasks_of(n: int, m: int) -> list[tuple[slice, slice]]:
@@ -263,16 +273,32 @@ def tasks_of(n: int, m: int) -> list[tuple[slice, slice]]:
 
 
 def tasks_of_ranges(ranges: Ranges) -> Iterator[Task]:
-    """The same for ranges; columns in order within the rows of an interval."""
+    """The same for ranges; columns in order within the rows of an interval.
+
+    Small intervals, such as batches, come together, many to a task.
+    """
     pairs = 1 << (21 if ranges.pairs() > 1 << 25 else 18)
+    some: list[Piece] = []
+    held = 0
     for rows, columns in ranges.blocks():
         total = sum(c.stop - c.start for c in columns)
+        size = (rows.stop - rows.start) * total
+        if some and held + size > pairs:
+            yield some
+            some, held = [], 0
+        if size <= pairs:
+            if columns:
+                some.append((rows, columns))
+                held += size
+            continue
         step = max(TILE_ROWS, pairs // max(total, 1))
         most = max(TILE_COLUMNS, pairs // min(step, rows.stop - rows.start))
         for r in range(rows.start, rows.stop, step):
             part = slice(r, min(r + step, rows.stop))
-            for some in _parcels(columns, most):
-                yield part, some
+            for parcel in _parcels(columns, most):
+                yield [(part, parcel)]
+    if some:
+        yield some
 
 
 def _parcels(columns: Sequence[slice], most: int) -> Iterator[list[slice]]:

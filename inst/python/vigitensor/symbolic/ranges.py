@@ -79,11 +79,6 @@ class Ranges(NamedTuple):
         return self.columns[self.slices[k] : self.slices[k + 1]]
 
 
-def whole(n: int, m: int) -> Ranges:
-    """All pairs."""
-    return _gathered([(0, n)], [np.array([[0, m]])])
-
-
 def of_blocks(rows: Array, columns: Array) -> Ranges:
     """Ranges of rectangles that may overlap; a pair in two of them counts once."""
     keep = (np.diff(rows).ravel() > 0) & (np.diff(columns).ravel() > 0)

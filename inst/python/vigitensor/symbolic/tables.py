@@ -130,10 +130,11 @@ class Tables:
             out[:, part] = np.moveaxis(value, 2, 0)
         return out
 
-    def summer(self) -> Callable[[slice, Sequence[slice]], Array] | None:
+    def summer(self) -> Callable[[Sequence[Any]], Array] | None:
         """A function that sums over columns, (rows, components); None: tile by tile.
 
-        With tiles that are filled first, it takes no more than a tile at a time.
+        It takes pieces, rows that go up and the ranges of columns that they meet;
+        with tiles that are filled first, no more than a tile at a time.
         """
         root = self.program.root
         mode = "row" if self.problem.n == 1 else "sum"
@@ -141,21 +142,33 @@ class Tables:
         if run is None:
             return None
 
-        def add(rows: slice, columns: Sequence[slice]) -> Array:
+        def add(pieces: Sequence[Any]) -> Array:
             t = _nothing(self.dtype)
             if self.first:
-                t = self._first_tiles(rows, columns[0])
-            total = np.zeros((root.dim, rows.stop - rows.start))
+                t = self._first_tiles(pieces[0][0], pieces[0][1][0])
+            base = pieces[0][0].start
+            total = np.zeros((root.dim, pieces[-1][0].stop - base))
+            edges = [
+                (rows.start, rows.stop, c.start, c.stop)
+                for rows, columns in pieces
+                for c in columns
+            ]
             if self.lazy:
-                for c in columns:
-                    for k in range(c.start, c.stop, _RUN):
-                        y, *edge = self._piece(slice(k, min(k + _RUN, c.stop)))
-                        block = np.array([[rows.start, rows.stop, *edge]])
-                        run(self.p, self.x, y, t, block, rows.start, total)
+                for *rows, first, last in edges:
+                    for k in range(first, last, _RUN):
+                        y, *edge = self._piece(slice(k, min(k + _RUN, last)))
+                        run(
+                            self.p,
+                            self.x,
+                            y,
+                            t,
+                            np.array([[*rows, *edge]]),
+                            base,
+                            total,
+                        )
                 return total.T
-            edges = [(rows.start, rows.stop, c.start, c.stop) for c in columns]
             blocks = np.array(edges, np.int64).reshape(-1, 4)
-            run(self.p, self.x, self.y, t, blocks, rows.start, total)
+            run(self.p, self.x, self.y, t, blocks, base, total)
             return total.T
 
         return add
