@@ -7,15 +7,17 @@ cox_of_store <- function(formula, store, call, weights, settings) {
   parts <- list(surv = rlang::f_lhs(formula), exposures = list(),
                 covariates = right$rest %||% 1, cluster = right$cluster,
                 env = env_with_specials(rlang::f_env(formula)))
-  design <- store_design(parts, store, list(), weights, "unit",
-                         settings$robust)
+  design <- store_design(parts, store, list(), weights, "unit")
   check_cox_events(design)
+  robust <- store_robust(settings$robust, design)
   result <- store_fit(design, list(list()), settings$ties, settings$engine,
-                      engine_control(settings$control))
+                      engine_control(settings$control), robust = robust)
   fit <- result$fits[[1L]]
   check_singular(fit, settings$singular_ok)
   components <- cox_store_components(fit, design, formula, settings)
   components$call <- stored_call(call, parts)
+  components$of_store <- list(settings = settings["ties"], formula = formula,
+                              weights = rlang::quo_get_expr(weights))
   class(components) <- c(if (!length(fit$coefficients)) "coxph.null", "coxph")
   found <- new_cox(components, settings$engine, NULL, list(light = TRUE))
   class(found) <- c("cox_store", class(found))
@@ -54,6 +56,7 @@ cox_store_components <- function(fit, design, formula, settings) {
   list(
     coefficients = if (estimated) fit$coefficients,
     var = if (estimated) fit$var,
+    naive.var = if (estimated) fit$naive.var,
     loglik = if (estimated) fit$loglik else fit$loglik[2L],
     iter = fit$iterations, means = design$meta$means, method = settings$ties,
     n = design$counts$joined_rows, nevent = as.double(design$counts$events),
@@ -74,10 +77,46 @@ bare_formula <- function(formula) {
 
 # What needs the rows says so. The generics are survival's and stats'.
 
+# The rows are people here: all rows of a person together.
 #' @rdname cox-methods
 #' @export
-residuals.cox_store <- function(object, ...) {
-  abort_store_rows("Residuals need")
+residuals.cox_store <- function(object, type = c("martingale", "deviance",
+                                                 "score", "dfbeta", "dfbetas"),
+                                weighted = NULL, data = NULL, ...) {
+  check_no_more(..., known = c("type", "weighted", "data"))
+  known <- eval(formals(residuals.cox_store)$type)
+  if (rlang::is_string(type) && type %in% c("schoenfeld", "scaledsch",
+                                            "partial")) {
+    abort_store_rows(sprintf("Residuals of type \"%s\" need", type))
+  }
+  type <- check_word(type, known, "type")
+  weighted <- weighted %||% (type %in% c("dfbeta", "dfbetas"))
+  problem <- cox_store_again(object, data, parent.frame())
+  residuals_of_store(problem, type, weighted)
+}
+
+# The problem of a fit once more; see store_problem().
+cox_store_again <- function(fit, data, env) {
+  store <- store_of_fit(fit, data, env)
+  if (is.null(store)) {
+    abort_input("The store of this fit is not to be found.",
+                x = "It is looked up by what `$call` says.",
+                i = "Give it again: `data = `.", code = "data_missing",
+                arg = "data")
+  }
+  given <- fit$of_store
+  right <- take_out_cluster(bare_specials(rlang::f_rhs(given$formula)))
+  parts <- list(surv = rlang::f_lhs(given$formula), exposures = list(),
+                covariates = right$rest %||% 1, cluster = right$cluster,
+                env = env_with_specials(env))
+  design <- store_design(parts, store, list(),
+                         rlang::new_quosure(given$weights, env), "unit")
+  if (design$counts$joined_rows != fit$n ||
+        design$counts$events != fit$nevent) {
+    abort_input("The store is another one than that of this fit.",
+                i = "Give that as `data`, or fit again.", code = "data_changed")
+  }
+  store_problem(design, store, list(), given$settings$ties, fit)
 }
 
 #' @rdname cox-methods

@@ -9,7 +9,7 @@
 # Value: a design whose `rows` are empty, with `store`: list(path, n_blocks,
 # key, resumed).
 store_design <- function(parts, store, defaults, weights = rlang::quo(NULL),
-                         clock = "unit", robust = NULL) {
+                         clock = "unit") {
   check_store_formula(parts, clock)
   surv <- surv_arguments(parts$surv)
   settings <- lapply(parts$exposures, exposure_arguments, defaults, parts$env)
@@ -20,17 +20,16 @@ store_design <- function(parts, store, defaults, weights = rlang::quo(NULL),
   in_weights <- all.vars(rlang::quo_get_expr(weights))
   needed <- covariate_names(
     parts, stats::setNames(vector("list", length(seen)), seen), store$id, surv,
-    settings, in_weights
+    settings, in_weights, all.vars(parts$cluster)
   )
   needed$all <- union(needed$all, in_weights)
   check_store_columns(store, needed, parts$env, length(settings) > 0L)
+  check_no_id(store, needed$all)
   model <- list(parts = parts, surv = surv, settings = settings,
                 weights = weights, covariates = needed$covariates,
                 columns = needed$all, id = store$id,
                 whole = length(settings) > 0L)
-  design <- write_designs(store, model, NULL)
-  check_store_robust(robust, design)
-  design
+  write_designs(store, model, NULL)
 }
 
 check_only_store <- function(records) {
@@ -45,23 +44,6 @@ check_store_formula <- function(parts, clock) {
     abort_input("A store is fitted on the unit clock.",
                 i = "Count time in smaller units.", arg = "clock",
                 code = "clock")
-  }
-  if (!is.null(parts$cluster)) {
-    abort_store_rows("`cluster()` and the robust variance need")
-  }
-}
-
-# The robust variance needs the scores of people.
-check_store_robust <- function(robust, design) {
-  if (isTRUE(robust)) abort_store_rows("The robust variance needs")
-  if (is.null(robust) && design$needs_robust) {
-    abort_input(
-      paste("The variance would be robust here, and that needs the rows in",
-            "memory."),
-      x = "Somebody has several events, or a weight is not whole.",
-      i = "`robust = FALSE` takes the variance of the model.",
-      arg = "robust", code = "store_rows"
-    )
   }
 }
 
@@ -86,6 +68,16 @@ store_drug <- function(s, store, env) {
     )
   }
   s
+}
+
+# Within a block people are numbered: the column would be another one there.
+check_no_id <- function(store, names) {
+  if (!store$id %in% names) return(invisible())
+  abort_input(sprintf("The formula must not use the id column, `%s`.",
+                      store$id),
+              x = "A store knows people by their numbers within a block.",
+              i = "Build the store with a copy of it under another name.",
+              arg = "formula", code = "id_column")
 }
 
 check_store_columns <- function(store, needed, env, doses) {
@@ -115,10 +107,11 @@ write_designs <- function(store, model, progress) {
   found <- engine_call("design_begin", path = place$path,
                        settings = list(key = place$key))
   done <- found$notes
-  strata <- character()
+  strata <- groups <- character()
   for (k in seq_len(store$n_blocks)) {
     if (k <= found$n_blocks) {
       strata <- union(strata, unlist(done[[k]]$strata))
+      groups <- union(groups, unlist(done[[k]]$groups))
       bar$step(1)
       next
     }
@@ -127,18 +120,25 @@ write_designs <- function(store, model, progress) {
     }
     strata <- union(strata, block$strata)
     block$rows$stratum <- match(block$strata, strata)[block$stratum]
+    groups <- union(groups, block$cluster$labels)
     part <- store_terms(block, model)
+    written <- c(block$notes, list(strata = block$strata, terms = part$counts,
+                                   groups = block$cluster$labels))
     engine_call("design_write", path = place$path, block = k,
                 n_subjects = block$n_people,
-                rows = block$rows, terms = part$terms,
-                notes = c(block$notes, list(strata = block$strata,
-                                            terms = part$counts)))
-    done[[k]] <- c(block$notes, list(strata = block$strata,
-                                     terms = part$counts))
+                rows = block$rows, terms = part$terms, notes = written,
+                group = if (!is.null(block$cluster)) {
+                  match(block$cluster$labels, groups)[block$cluster$group] - 1L
+                })
+    done[[k]] <- written
     bar$step(1)
   }
   place$resumed <- found$n_blocks > 0L
-  design_of_blocks(store, model, first, done, strata, place)
+  design <- design_of_blocks(store, model, first, done, strata, place)
+  design$cluster <- list(label = first$cluster$label,
+                         n = if (length(groups)) length(groups) else
+                           as.integer(store$n_people))
+  design
 }
 
 read_model_block <- function(store, k, notes, model) {
@@ -159,6 +159,7 @@ design_folder <- function(store, stamp, model, first) {
   key <- rlang::hash(list(
     stamp,
     text(model$parts$surv), text(model$parts$covariates),
+    text(model$parts$cluster),
     text(rlang::quo_get_expr(model$weights)),
     lapply(model$settings, `[`, kept), first$rows
   ))
@@ -202,7 +203,7 @@ design_of_blocks <- function(store, model, first, notes, strata, place) {
   list(
     rows = list(x = first$rows$x[0L, , drop = FALSE], event = integer(),
                 weight = numeric(), subject = integer()),
-    terms = terms, clock = "unit", cluster = NULL, meta = meta, store = place,
+    terms = terms, clock = "unit", meta = meta, store = place,
     needs_robust = count("repeated") > 0 || count("unwhole") > 0,
     counts = list(rows = store$n_rows, joined_rows = count("rows_used"),
                   subjects = store$n_people, events = count("events"),

@@ -2,9 +2,9 @@
 # R asks how far it is.
 
 # design: of store_design(); tables, inequalities: as in wce_fit_impl(), whose
-# value this has.
+# value this has; robust: should `var` be the robust variance?
 store_fit <- function(design, tables, ties, engine, control = list(),
-                      inequalities = NULL, progress = NULL) {
+                      inequalities = NULL, progress = NULL, robust = FALSE) {
   check_store_engine(engine)
   place <- design$store
   if (place$resumed) {
@@ -17,11 +17,13 @@ store_fit <- function(design, tables, ties, engine, control = list(),
     n_terms = length(design$terms), n_cov = ncol(design$rows$x),
     designs = tables, ties = ties, control = control,
     key = rlang::hash(list(place$key, tables, inequalities, ties, control)),
-    inequalities = if (!all(vapply(inequalities, is.null, NA))) inequalities
+    inequalities = if (!all(vapply(inequalities, is.null, NA))) inequalities,
+    robust = if (!robust) "no" else
+      if (is.null(design$cluster$label)) "subjects" else "groups"
   ), option_memory()), quote = TRUE)
   result <- watch_fit(begun$number, place$n_blocks, progress)
   engine_call("design_end", path = place$path)
-  result$fits <- lapply(result$fits, tidy_fit)
+  result$fits <- lapply(result$fits, function(fit) sandwich_fit(tidy_fit(fit)))
   result
 }
 

@@ -2,7 +2,7 @@
 
 # block: of read_store_block(); model: of store_design(). Value: list(rows,
 # strata = labels, stratum = codes among them, notes, meta, template, records,
-# n_people, number).
+# cluster, n_people, number).
 store_rows <- function(block, model) {
   data <- block$people
   env <- model$parts$env
@@ -14,6 +14,7 @@ store_rows <- function(block, model) {
   weight <- read_weights(faults, model$weights, data)
   if (model$whole) check_clock(faults, "unit", people, list(), NULL)
   check_people(faults, people)
+  cluster <- store_cluster(faults, model, data, people)
   stop_for_faults(in_table(faults, where))
   joined <- join_people(people, columns, weight, FALSE)
   found <- store_covariates(model, joined, block$number)
@@ -26,7 +27,7 @@ store_rows <- function(block, model) {
     offset = found$offset, weight = joined$weight, x = found$x
   )
   c(list(rows = rows, n_people = block$n_people, records = block$records,
-         number = block$number, joined = joined,
+         number = block$number, joined = joined, cluster = cluster,
          kind = attr(people$stop, "kind"),
          notes = row_notes(rows, people, weight)),
     found[c("strata", "stratum", "meta", "template")])

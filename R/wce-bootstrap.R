@@ -20,14 +20,20 @@ bootstrap.wce <- function(fit, times = 1000, kind = "multinomial",
   shows_progress(progress)
   strata <- rlang::enquo(strata)
   env <- rlang::caller_env()
+  control <- if (!is.null(fit$call$control)) {
+    as.list(look_up(fit$call$control, env, "control"))
+  }
+  store <- store_of_fit(fit, data, env)
+  if (!is.null(store)) {
+    again <- wce_store_again(fit, store, env)
+    return(bootstrap_of_store(fit, again, strata, settings, reselect, control,
+                              file, progress, "bootstrap_wce"))
+  }
   data <- data %||% look_up(fit$call$data, env, "data")
   problem <- wce_again(fit, data, records, env)
   units <- wce_units(fit, problem, data, strata)
   grid <- wce_grid(problem$design)
   rows <- if (reselect) seq_along(grid) else which(fit$selection$selected)[1L]
-  control <- if (!is.null(fit$call$control)) {
-    as.list(look_up(fit$call$control, env, "control"))
-  }
   run <- lapply(rows, function(row) {
     wce_replicator(fit, problem, grid[[row]], row, units, settings, control)
   })

@@ -55,6 +55,14 @@ residuals.wce <- function(object,
     abort_input("`weighted` must be TRUE or FALSE.", arg = "weighted",
                 x = sprintf("It is %s.", what_is(weighted)))
   }
+  store <- store_of_fit(object, data, parent.frame())
+  if (!is.null(store)) {
+    if (by == "row" || type %in% c("schoenfeld", "scaledsch")) {
+      abort_store_rows("Residuals by row, and those of events, need")
+    }
+    again <- wce_store_again(object, store, parent.frame())
+    return(residuals_of_store(again, type, weighted))
+  }
   problem <- fit_problem(object, data, records, parent.frame())
   if (type %in% c("schoenfeld", "scaledsch")) {
     return(wce_schoenfeld(object, problem, type, weighted))
@@ -110,13 +118,7 @@ problem_scores <- function(problem, weighted, by) {
 }
 
 deviance_residuals <- function(found) {
-  m <- found$martingale
-  # Of several events survival takes d log(d - m): that of a Poisson number is
-  # d log((d - m) / d).
-  expected <- pmax(found$events - m, 0)
-  part <- ifelse(found$events == 0, 0, found$events *
-                   log(expected / pmax(found$events, 1e-300)))
-  sign(m) * sqrt(pmax(-2 * (m + part), 0))
+  deviance_of(found$martingale, found$events)
 }
 
 wce_schoenfeld <- function(fit, problem, type, weighted) {

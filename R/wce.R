@@ -151,7 +151,7 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
                    basis = basis)
   id <- if (stored) data$id else id_column(rlang::enquo(id), names(data))
   design <- if (stored) {
-    store_design(parts, data, defaults, rlang::enquo(weights), clock, robust)
+    store_design(parts, data, defaults, rlang::enquo(weights), clock)
   } else {
     wce_design(parts, data, id, records, defaults, rlang::enquo(weights), clock)
   }
@@ -161,14 +161,18 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   engine <- choose_engine(engine)
   tables <- lapply(grid, function(g) lapply(g, `[[`, "table"))
   limits <- lapply(grid, design_inequalities, ncol(design$rows$x))
+  robust <- if (stored) store_robust(robust, design) else
+    decide_robust(robust, design)
   result <- if (stored) {
-    store_fit(design, tables, ties, engine, control, limits)
+    store_fit(design, tables, ties, engine, control, limits, robust = robust)
   } else {
     wce_fit_impl(design$rows, design$terms, tables, ties, engine, control,
                  limits)
   }
-  if (decide_robust(robust, design)) {
-    result$fits <- robust_fits(result$fits, design, tables, ties, engine)
+  if (robust) {
+    if (!stored) {
+      result$fits <- robust_fits(result$fits, design, tables, ties, engine)
+    }
     design$meta$clusters <- design$cluster[c("label", "n")]
   }
   fit <- new_wce(result, design, grid, criterion)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import resource
 import signal
 import threading
 import time
@@ -87,7 +88,9 @@ def test_a_byte_order_mark_before_the_names(tmp_path):
     [
         ("SELECT CAST('4711' || 'x' AS INTEGER)", "source_types"),
         ("SELECT * FROM read_parquet('nowhere.parquet')", "source_file"),
-        ("SELECT nothing4711", "source_query"),
+        ("SELECT nothing4711", "source_column"),
+        ("SELECT sum('4711' || 'x')", "source_query"),
+        ("SELECT FROM WHERE 4711", "source_query"),
     ],
 )
 def test_refused_queries_show_no_values(sql, code):
@@ -106,6 +109,39 @@ def test_memory_that_does_not_suffice(tmp_path, monkeypatch):
             memory_mb=20,
         )
     assert caught.value.code == "memory"
+
+
+@pytest.fixture
+def small_files():
+    """A limit on the size of files stands in for a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_full_disk_for_what_does_not_fit_into_memory(small_files):
+    with pytest.raises(EngineError) as caught:
+        api.source_query(
+            "SELECT * FROM (SELECT i, hash(i) AS h FROM range(3000000) t(i)) "
+            "ORDER BY h",
+            memory_mb=30,
+        )
+    assert caught.value.code == "disk_full"
+    assert "temporary files" in str(caught.value)
+
+
+def test_a_full_disk_for_a_file_that_is_written(tmp_path, small_files):
+    csv, out = tmp_path / "t.csv", tmp_path / "t.parquet"
+    csv.write_text("a\n" + "\n".join(str(k * 7919 % 10007) for k in range(9000)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, -1))
+    with pytest.raises(EngineError) as caught:
+        api.source_write_parquet(str(csv), str(out), ["a"], ["INTEGER"])
+    assert caught.value.code == "disk_full"
+    assert not out.exists()
+    assert not out.with_suffix(".parquet.part").exists()
 
 
 def test_ctrl_c_ends_a_query():

@@ -23,7 +23,7 @@ new_store <- function(cohort, per_block = 200, env = parent.frame()) {
 }
 
 # The two fits, to `tolerance` standard errors.
-expect_same_model <- function(stored, whole, tolerance = 1e-8) {
+expect_stored_model <- function(stored, whole, tolerance = 1e-8) {
   expect_identical(names(coef(stored)), names(coef(whole)))
   se <- sqrt(diag(as.matrix(whole$var)))
   off <- abs(coef(stored) - coef(whole)) / ifelse(se > 0, se, 1)

@@ -49,6 +49,7 @@ floors <- list(
   "^wce-(exposure|formula)" = 2L,
   "^wce-(profile|reference|shape)" = 2L,
   "^wce-(bands|fit|grid|robust|warn)" = 3L,
+  "^store-again$" = 4L,
   "^store(-|$)" = 3L,
   "^wce(-again)?$" = 4L,
   "^wce-plot-bootstrap" = 6L,

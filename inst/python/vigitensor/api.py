@@ -59,6 +59,7 @@ from .api_store import (  # noqa: F401
     store_repeated,
     store_write,
 )
+from .api_store_results import store_many, store_scores  # noqa: F401
 from .api_symbolic import (  # noqa: F401
     symbolic_clusters,
     symbolic_derivative,

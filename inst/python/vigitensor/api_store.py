@@ -22,7 +22,8 @@ from .store import claim
 from .store.columns import ColumnStore
 from .store.design import DesignSource, FitState, narrow, pack
 from .store.local import Keeper, LocalPasses, Stopped, budget_bytes, kept_bytes
-from .survival.blocked import Passes, fit_blocks
+from .survival.blocked import Passes, fit_prepared, prepare_blocks
+from .survival.blocked_results import meat
 from .survival.run import GridResult
 
 _numbers = itertools.count(1)
@@ -164,6 +165,7 @@ def fit_store(
     control: Mapping[str, Any] | None = None,
     memory_mb: float | None = None,
     inequalities: Sequence[Any] | None = None,
+    robust: str = "no",
 ) -> dict[str, Any]:
     """Begin to fit a design on disk; returns its ``number`` for ``fit_progress``.
 
@@ -179,6 +181,9 @@ def fit_store(
         What the fit depends on: a state of another key is not gone on from.
     memory_mb : float, optional
         Memory of the fit, by default a quarter of what is free.
+    robust : {"no", "subjects", "groups"}
+        Every fit then has ``meat`` (p, p): the squares of the scores of subjects, or
+        of the groups that ``design_write`` was given, summed.
 
     Notes
     -----
@@ -194,11 +199,33 @@ def fit_store(
     folder = Path(path)
     state = FitState(folder / "state.json", key)
 
-    def run(watch: Callable[[int, int], None]) -> GridResult:
-        source = DesignSource(folder / "design", int(n_blocks), int(n_terms))
+    robust = checks.word(robust, "robust", ("no", "subjects", "groups"))
+
+    def work(passes: Passes) -> dict[str, Any]:
+        prepared = prepare_blocks(passes, tables, ties)
+        result = fit_prepared(prepared, settings, limits, state)
+        found = grid_as_dict(result)
+        if robust != "no":
+            for k, fit in enumerate(result.fits):
+                found["fits"][k]["meat"] = meat(prepared, k, fit, robust == "groups")
+        return found
+
+    source = DesignSource(folder / "design", int(n_blocks), int(n_terms))
+    return begin_work(source, folder, memory_mb, work)
+
+
+def begin_work(
+    source: DesignSource,
+    folder: Path,
+    memory_mb: float | None,
+    work: Callable[[Passes], dict[str, Any]],
+) -> dict[str, Any]:
+    """Begin on a thread what needs passes; its ``number`` for ``fit_progress``."""
+
+    def run(watch: Callable[[int, int], None]) -> dict[str, Any]:
         passes = _passes(source, memory_mb, folder, watch)
         try:
-            return fit_blocks(passes, tables, ties, settings, limits, state)
+            return work(passes)
         finally:
             passes.close()
 
@@ -237,7 +264,7 @@ def fit_progress(number: int, wait: float) -> dict[str, Any]:
     if running.problem is not None:
         raise running.problem
     assert running.result is not None
-    return {**out, "done": True, "result": grid_as_dict(running.result)}
+    return {**out, "done": True, "result": running.result}
 
 
 def fit_stop(number: int) -> dict[str, Any]:
@@ -261,9 +288,11 @@ def _known(number: int) -> _Running:
 class _Running:
     """A fit on its thread."""
 
-    def __init__(self, run: Callable[[Callable[[int, int], None]], GridResult]) -> None:
+    def __init__(
+        self, run: Callable[[Callable[[int, int], None]], dict[str, Any]]
+    ) -> None:
         self.at = (0, 0)
-        self.result: GridResult | None = None
+        self.result: dict[str, Any] | None = None
         self.problem: BaseException | None = None
         self.stop = threading.Event()
         self._run = run

@@ -28,8 +28,14 @@ NO_INTEGER = np.int32(-(2**31))
 NO_INTEGER64 = np.int64(-(2**63))
 NO_DOUBLE = np.array([0x7FF00000000007A2], np.uint64).view(np.float64)[0]
 
-# Faults of the query itself. Any other comes from what is being read: damaged
-# files make DuckDB complain in many words.
+# Faults of the query itself. What is not known here comes from what is being read:
+# damaged files make DuckDB complain in many words.
+_OF_VALUES = (
+    "ConversionException",
+    "InvalidTypeException",
+    "OutOfRangeException",
+    "TypeMismatchException",
+)
 _OF_THE_QUERY = (
     "BinderException",
     "CatalogException",
@@ -201,18 +207,28 @@ def refused(error: BaseException) -> Exception:
     """An error about a query as a whole; only words of ours go into it."""
     text = str(error)
     kind = type(error).__name__
-    if kind == "OutOfMemoryException":
+    if kind in ("OutOfMemoryException", "MemoryError"):
         return EngineError(
             "The memory (or the disk for temporary files) does not suffice for "
             "this query.",
             code="memory",
         )
+    if kind == "InterruptException":
+        return EngineError("The query was interrupted.", code="interrupted")
+    disk = _disk_fault(error, text)
+    if disk is not None:
+        return disk
     if "CSV Error" in text:
         return EngineError(_csv_fault(text), code="source_file")
-    if kind in ("ConversionException", "OutOfRangeException"):
+    if kind in _OF_VALUES:
         return EngineError(
             "A column has values that are not of the type that it should have.",
             code="source_types",
+        )
+    if kind == "BinderException" and re.search("column .* not found", text):
+        return EngineError(
+            "A column that was asked for is not there, or not in all files.",
+            code="source_column",
         )
     if kind in _OF_THE_QUERY:
         return EngineError(f"DuckDB refused a query ({kind}).", code="source_query")
@@ -222,6 +238,31 @@ def refused(error: BaseException) -> Exception:
         f"A file{which} cannot be read: it is cut short, damaged or gone ({kind}).",
         code="source_file",
     )
+
+
+def _disk_fault(error: BaseException, text: str) -> EngineError | None:
+    """Writing, to a file or to the folder for what does not fit into memory."""
+    if not isinstance(error, OSError) and type(error).__name__ != "IOException":
+        return None
+    if "vigitensor-duckdb-" in text or "duckdb_temp_storage" in text:
+        where = "The folder for temporary files"
+    elif re.search("could not write|cannot open file .* for writing", text, re.I):
+        where = "The folder that is written to"
+    else:
+        where = "A folder"
+    if re.search("no space left|file too large|quota exceeded|disk full", text, re.I):
+        return EngineError(f"{where} is on a full disk.", code="disk_full")
+    if re.search("could not write|could not sync|for writing", text, re.I):
+        return EngineError(f"{where} could not be written to.", code="disk")
+    if re.search("too many open files", text, re.I):
+        return EngineError(
+            "The system allows too few open files for this query: "
+            "raise the limit (`ulimit -n`).",
+            code="system",
+        )
+    if "ermission denied" in text:
+        return EngineError("A file may not be read.", code="source_file")
+    return None
 
 
 def _csv_fault(text: str) -> str:

@@ -93,6 +93,12 @@ class DesignSource:
         found: Ints = np.asarray(self.store.read(block, [_GROUP])[_GROUP], np.int32)
         return found
 
+    def subjects(self, block: int) -> Ints:
+        """The subject of each row, from 0."""
+        found = self.store.read(block, ["rows.subject"])["rows.subject"]
+        out: Ints = found.astype(np.int32) - np.int32(1)
+        return out
+
 
 class Reweighed:
     """Blocks of a source with weights (subjects,) of all blocks times their own."""
@@ -112,6 +118,10 @@ class Reweighed:
     def group(self, block: int) -> Ints:
         """As they are."""
         return self.source.group(block)
+
+    def subjects(self, block: int) -> Ints:
+        """As they are."""
+        return self.source.subjects(block)
 
 
 def _plain(column: Any) -> Any:

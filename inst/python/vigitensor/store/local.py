@@ -7,6 +7,7 @@ folder of columns and are mapped when their turn comes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +55,9 @@ class Source(Protocol):
 
     def group(self, block: int) -> Ints:
         """Codes of the groups of its subjects."""
+
+    def subjects(self, block: int) -> Ints:
+        """The subject of each row."""
 
 
 class Keeper:
@@ -131,9 +135,14 @@ class Keeper:
         """Residuals of one block; ``own``: its deaths and number of subjects."""
         group = self.source.group(block) if wanted.kind == "groups" else None
         problem = self._problem(block, design)
-        return blocks_results.block_scores(
+        found = blocks_results.block_scores(
             problem, beta, shift, lines, wanted, *own, group
         )
+        if wanted.kind == "subjects":
+            # Rows that are never at risk are not in the problem.
+            rows = np.bincount(self.source.subjects(block), minlength=own[1])
+            found = replace(found, rows=rows.astype(np.float64))
+        return found
 
     def many_risks(
         self,
@@ -271,3 +280,7 @@ class InMemory:
         """Every subject alone."""
         before = sum(b.n_subjects for b in self._given[:block])
         return np.arange(self._given[block].n_subjects, dtype=np.int32) + before
+
+    def subjects(self, block: int) -> Ints:
+        """The subject of each row."""
+        return self._given[block].rows.subject

@@ -30,6 +30,8 @@ class BlockScores:
 
     score: Floats  # (subjects or groups, p); (p, p) of "meat"
     martingale: Floats  # (subjects or groups,)
+    events: Floats  # (subjects or groups,)
+    rows: Floats  # (subjects,) numbers of rows
     groups: Ints  # (groups,) codes of "groups"
     top: float  # largest linear predictor of the covariates
 
@@ -48,7 +50,8 @@ def block_scores(
     q = problem.n_cov
     low = likelihood.lower(problem, beta, shift)
     found = row_residuals(problem, beta, low, lines, deaths)
-    rows = np.column_stack((found.score, found.martingale))
+    died = np.bincount(deaths.row, minlength=found.martingale.size).astype(float)
+    rows: Floats = np.column_stack((found.score, found.martingale, died))
     if wanted.weighted:
         rows *= problem.weight[:, None]
     sums = by_subject(rows, problem.subject, n_subjects)
@@ -57,13 +60,16 @@ def block_scores(
         assert group is not None
         codes, at = np.unique(group, return_inverse=True)
         sums = by_subject(sums, at, codes.size)
-    score, martingale = np.ascontiguousarray(sums[:, :-1]), sums[:, -1].copy()
+    score = np.ascontiguousarray(sums[:, :-2])
+    martingale, events = sums[:, -2:].T.copy()
     if wanted.kind == "meat":
-        score, martingale = score.T @ score, martingale[:0]
+        score = score.T @ score
+        martingale = events = martingale[:0]
     eta = problem.z @ beta[:q] + problem.offset
     return BlockScores(
-        score, martingale, codes.astype(np.int32), float(eta.max(initial=-np.inf))
-    )
+        score, martingale, events, martingale[:0], codes.astype(np.int32),
+        float(eta.max(initial=-np.inf)),
+    )  # fmt: skip
 
 
 def block_risks(
