@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from designs import call, random_design, send
+from test_real_times import steps_as_curve
 from vigitensor import api
 from vigitensor.errors import EngineError
+from vigitensor.survival import many_pass
 
 
 def subjects(rows, terms):
@@ -118,6 +120,24 @@ def test_any_chunks_and_threads_give_the_same_bits():
             np.testing.assert_array_equal(together, some(1, 40, method))
         finally:
             api.set_threads(before)
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_features_that_are_kept_are_those_computed(real, monkeypatch):
+    """Of few pairs they are kept between passes, of many made anew: same bits."""
+    rows, terms, tables = random_design(3, n_subjects=100, terms=2, q=2)
+    if real:
+        terms = [{**t, "cells": np.arange(len(c))} for t, c in zip(terms, tables)]
+        tables = [steps_as_curve(table) for table in tables]
+    w = api.replicate_weights(subjects(rows, terms), "bayesian", 5, 1, 10)["weights"]
+    (full,) = call(api, rows, terms, [tables], "efron")["fits"]
+    given = (rows, terms, tables, full["coefficients"], "efron", w)
+    kept = send(api.fit_wce_many, *given)
+    monkeypatch.setattr(many_pass, "_MOST_KEPT", 0)
+    made = send(api.fit_wce_many, *given)
+    assert kept["converged"].any()
+    np.testing.assert_array_equal(kept["coefficients"], made["coefficients"])
+    np.testing.assert_array_equal(kept["loglik"], made["loglik"])
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])

@@ -8,6 +8,8 @@ vectorised loop. A lane's numbers do not depend on the other lanes.
 
 from __future__ import annotations
 
+import math
+
 from numba import types
 
 from ..kernels_math import F8R, F8R2, F8W, F8W2, I4R, I8R, exp, f8, i8, inner, kernel
@@ -66,11 +68,52 @@ def _features(scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
         )  # fmt: skip
 
 
+@inner
+def _recall(scratch, kept, pair, n8):
+    for c in range(kept.shape[0]):
+        for q in range(0, n8, 8):
+            f = load8(kept, c * kept.shape[1] + pair + q)
+            store8(scratch, c * scratch.shape[1] + q, f)
+
+
+@kernel(
+    types.void(
+        i8, i8, I4R, I8R, I4R, I4R,
+        I4R, I8R, I4R, F8R, I4R, F8R2, I8R, I8R, F8W2, F8W2,
+    ),
+)  # fmt: skip
+def keep_features(
+    i0, i1, subject, run_ptr, run_lo, run_hi,
+    tev, ptr, time, level, cut, ctab, col_ptr, kept_at, scratch, kept,
+):  # fmt: skip
+    """Features of the runs of rows i0..i1, from kept[:, kept_at[i]] on.
+
+    As the passes read them: runs in blocks, each filled up to whole lines.
+    scratch (J, ROOM).
+    """
+    n_ptr = ptr.size // max(cut.size, 1)
+    for i in range(i0, i1):
+        s = subject[i]
+        pair = kept_at[i]
+        for run in range(run_ptr[i], run_ptr[i + 1]):
+            for e in range(run_lo[run], run_hi[run], BLOCK):
+                n = min(run_hi[run] - e, BLOCK)
+                _features(
+                    scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
+                )
+                for q in range(0, n, 8):
+                    for c in range(kept.shape[0]):
+                        f = load8(scratch, c * scratch.shape[1] + q)
+                        store8(kept, c * kept.shape[1] + pair, f)
+                    pair += 8
+
+
 @kernel(
     types.void(
         i8, i8, I4R, I4R, I4R, F8R, F8R, F8R2,  # rows
         I8R, I4R, I4R,  # runs
         I4R, I8R, I4R, F8R, I4R, F8R2, I8R,  # times, steps, tables
+        I8R, F8R2,  # features, if kept
         F8R2, I4R, F8R2, F8R2, f8,  # lanes
         I4R, i8, i8, F8R2, F8R2,
         F8W2, F8W2, F8W2, F8W2,
@@ -79,7 +122,7 @@ def _features(scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
 def many_risks(
     i0, i1, lo, hi, subject, offset, weight, z,
     run_ptr, run_lo, run_hi,
-    tev, ptr, time, level, cut, ctab, col_ptr,
+    tev, ptr, time, level, cut, ctab, col_ptr, kept_at, kept,
     w, lane, gamma, coef, top,
     log2, levels, width, down, factor,
     cells, scratch, small, sums,
@@ -89,7 +132,8 @@ def many_risks(
     Row b (1 + q + J) + k of ``sums`` (events + PAD columns) is that of lane b;
     k = 0 risks, then covariates, then features. ``w`` (replicates, subjects)
     holds weights, ``lane`` (LANES) the replicate of each lane or -1; gamma
-    (q, LANES) and coef (LANES, J) coefficients. Zeros on entry: sums, cells
+    (q, LANES) and coef (LANES, J) coefficients. ``kept`` holds the features
+    (``keep_features``), or is empty. Zeros on entry: sums, cells
     (levels * width, (1 + q) LANES). scratch (J + 1, ROOM), small (3, LANES).
     """
     n_ptr = ptr.size // max(cut.size, 1)
@@ -108,6 +152,7 @@ def many_risks(
         ):
             continue
         a = lo[i]
+        pair = kept_at[i] if kept.size > 0 else i8(0)
         for run in range(run_ptr[i], run_ptr[i + 1] + 1):
             # After the last run comes what is left of the row.
             last = run == run_ptr[i + 1]
@@ -122,9 +167,14 @@ def many_risks(
             for e in range(x, y, BLOCK):
                 n = min(y - e, BLOCK)
                 n8 = (n + 7) & ~7
-                _features(
-                    scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
-                )
+                if kept.size > 0:
+                    _recall(scratch, kept, pair, n8)
+                    pair += n8
+                else:
+                    _features(
+                        scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s,
+                        cut,
+                    )  # fmt: skip
                 for b in range(LANES):
                     if weigh[b] == 0.0:
                         continue
@@ -160,6 +210,7 @@ def many_risks(
         i8, i8, I4R, I4R, I4R, F8R, F8R, F8R2,  # rows
         I8R, I4R, I4R,  # runs
         I4R, I8R, I4R, F8R, I4R, F8R2, I8R,  # times, steps, tables
+        I8R, F8R2,  # features, if kept
         F8R2, I4R, F8R2, F8R2, f8,  # lanes
         I4R, i8, F8R2, F8R2, F8R2,
         F8W2, F8W2, F8W2, F8W2,
@@ -168,7 +219,7 @@ def many_risks(
 def many_seconds(
     i0, i1, lo, hi, subject, offset, weight, z,
     run_ptr, run_lo, run_hi,
-    tev, ptr, time, level, cut, ctab, col_ptr,
+    tev, ptr, time, level, cut, ctab, col_ptr, kept_at, kept,
     w, lane, gamma, coef, top,
     log2, width, down, wt, wt_cells,
     scratch, small, v, second,
@@ -199,6 +250,7 @@ def many_seconds(
         ):
             continue
         a = lo[i]
+        pair = kept_at[i] if kept.size > 0 else i8(0)
         for b in range(LANES):
             u[b] = 0.0
             for c in range(n_feat):
@@ -218,9 +270,14 @@ def many_seconds(
             for e in range(x, y, BLOCK):
                 n = min(y - e, BLOCK)
                 n8 = (n + 7) & ~7
-                _features(
-                    scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s, cut
-                )
+                if kept.size > 0:
+                    _recall(scratch, kept, pair, n8)
+                    pair += n8
+                else:
+                    _features(
+                        scratch, ctab, col_ptr, tev, e, n, time, level, ptr, n_ptr, s,
+                        cut,
+                    )  # fmt: skip
                 for b in range(LANES):
                     if weigh[b] == 0.0:
                         continue
@@ -283,3 +340,58 @@ def weighted_total(w, score, out):
         if w[i] != 0.0:
             for c in range(out.size):
                 out[c] += w[i] * score[i, c]
+
+
+@kernel(types.void(F8R, I8R, f8, F8W, F8W))
+def lower_lane(eta, begin, top, lowered, down):
+    """Predictors of deaths less their event's largest; that less ``top``."""
+    for e in range(begin.size):
+        d1 = begin[e + 1] if e + 1 < begin.size else eta.size
+        most = eta[begin[e]]
+        for d in range(begin[e] + 1, d1):
+            # The negated test lets nan through.
+            if not eta[d] <= most:
+                most = eta[d]
+        for d in range(begin[e], d1):
+            lowered[d] = eta[d] - most
+        down[e] = most - top
+
+
+@kernel(f8(F8R, I8R, F8R, F8R, F8R, F8R, F8W, F8W, F8W, F8W, F8W))
+def finish_lane(
+    eta, begin, weight, fraction, mean_weight, sums, rho, ratio, share, s0, steps
+):
+    """Log-likelihood of a lane from its sums of risks (events,); nan if it has none.
+
+    Deaths of weight 0 are none. Of each death: its risk, S0 / phi_l, and how often
+    its covariates count in the score; of each event time: S0, 1 where nobody of
+    this lane died (nobody may be left at risk there), and w(t) sum_l S0 / phi_l.
+    """
+    value = 0.0
+    good = True
+    for e in range(begin.size):
+        d0 = begin[e]
+        d1 = begin[e + 1] if e + 1 < begin.size else eta.size
+        own = 0.0
+        for d in range(d0, d1):
+            rho[d] = weight[d] * exp(eta[d]) if weight[d] > 0.0 else 0.0
+            own += rho[d]
+        first = 0.0
+        spared = 0.0
+        for d in range(d0, d1):
+            ratio[d] = 0.0
+            if weight[d] > 0.0:
+                phi = sums[e] - fraction[d] * own
+                if phi > 0.0:
+                    ratio[d] = sums[e] / phi
+                    value += weight[d] * eta[d] - mean_weight[e] * math.log(phi)
+                else:
+                    good = False
+            first += ratio[d]
+            spared += fraction[d] * ratio[d]
+        s0[e] = sums[e] if mean_weight[e] > 0.0 else 1.0
+        steps[e] = mean_weight[e] * first
+        back = mean_weight[e] * spared / s0[e] if s0[e] > 0.0 else 0.0
+        for d in range(d0, d1):
+            share[d] = weight[d] + back * rho[d]
+    return value if good else math.nan

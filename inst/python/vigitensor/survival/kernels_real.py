@@ -132,8 +132,15 @@ _LANE_ROWS = (
     i8, i8, I4R, I4R, I4R, F8R, F8R, F8R2,
     I8R, I4R, I4R,
     F8R, I8R, F8R, F8R, F8R, F8R2, I8R,
+    I8R, F8R2,
     F8R2, I4R, F8R2, F8R2, f8,
 )  # fmt: skip
+keep_features = kernel(
+    types.void(
+        i8, i8, I4R, I8R, I4R, I4R,
+        F8R, I8R, F8R, F8R, F8R, F8R2, I8R, I8R, F8W2, F8W2,
+    )
+)(_with(kernels_many.keep_features, _features=_features_real))  # fmt: skip
 many_risks = kernel(
     types.void(*_LANE_ROWS, I4R, i8, i8, F8R2, F8R2, F8W2, F8W2, F8W2, F8W2)
 )(_with(kernels_many.many_risks, _features=_features_real))

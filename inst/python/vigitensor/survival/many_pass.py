@@ -23,6 +23,8 @@ from .riskset import RiskSet
 
 MANY = "vigitensor.survival.kernels_many"
 LANES = 8  # as in kernels_many, which is not imported before it is needed
+# Numbers of features that are kept between passes: what nearer caches hold.
+_MOST_KEPT = 4_000_000
 
 
 @dataclass
@@ -156,7 +158,7 @@ def many_risks(
     """Sums of these rows: for each eight replicates (8 (1 + p), events)."""
     p, risk, q = problem, problem.risk, problem.n_cov
     per = 1 + p.n_par
-    kernel = _module(p).many_risks
+    kernel, kept = _module(p).many_risks, kept_features(p)
     blocks = _blocks(problem, replicates)
     lines = []
     for b, block in enumerate(blocks):
@@ -177,7 +179,7 @@ def many_risks(
                 span[0], span[1], risk.lo, risk.hi, p.subject, p.offset, p.weight,
                 p.z, p.runs.ptr, p.runs.lo, p.runs.hi,
                 p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
-                p.col_ptr, weights, block.lane, block.gamma, block.coef, top,
+                p.col_ptr, *kept, weights, block.lane, block.gamma, block.coef, top,
                 risk.log2, risk.levels, risk.width, *lines[at],
                 np.zeros((risk.levels * risk.width, (1 + q) * LANES)),
                 buffers(p.n_par - q + 1), np.empty((3, LANES)), sums,
@@ -214,39 +216,27 @@ def _blocks(problem: Problem, replicates: Sequence[Replicate]) -> list[_Block]:
     return out
 
 
-@np.errstate(all="ignore")
 def _lower(p: Problem, r: Replicate, top: float) -> tuple[Floats, Floats]:
     """Linear predictors of deaths, lowered, and what each event is lowered by."""
     eta = p.death_x @ r.beta + p.offset[p.risk.death_row]
-    shift = np.maximum.reduceat(eta, r.risk.death_begin)
-    return eta - shift[r.risk.death_event], shift - top
+    lowered, down = np.empty(eta.size), np.empty(p.risk.n_events)
+    load_kernels(MANY).lower_lane(eta, r.risk.death_begin, top, lowered, down)
+    return lowered, down
 
 
-@np.errstate(all="ignore")
 def _finish(
     p: Problem, r: Replicate, top: float, sums: Floats, eta: Floats, down: Floats
 ) -> None:
     risk = r.risk
-    at, weight = risk.death_event, risk.death_weight
-    s0 = sums[0]
-    counts = weight > 0
-    rho = np.where(counts, weight * np.exp(eta), 0.0)
-    s0_at = s0[at]
-    phi = s0_at
-    if risk.tied:
-        phi = s0_at - risk.fraction * np.add.reduceat(rho, risk.death_begin)[at]
-    value = np.where(counts, weight * eta - risk.mean_weight[at] * np.log(phi), 0.0)
-    good = bool(np.all(phi[counts] > 0))
-    # Nobody may be left at risk where nobody of this replicate died.
-    s0 = np.where(risk.mean_weight > 0, s0, 1.0)
-    ratio = np.where(counts, s0_at / phi, 0.0)
-    r.loglik = float(value.sum()) if good else float("nan")
+    rho, ratio, share = np.empty((3, eta.size))
+    s0, steps = np.empty((2, down.size))
+    r.loglik = load_kernels(MANY).finish_lane(
+        eta, risk.death_begin, risk.death_weight, risk.fraction, risk.mean_weight,
+        sums[0], rho, ratio, share, s0, steps,
+    )  # fmt: skip
     r.point = Point(r.beta, r.loglik, np.empty(0), down, np.exp(-down), s0, rho, ratio)
     r.xbar = np.where(risk.mean_weight > 0, sums[1:] / s0, 0.0).T
-    share = weight
-    if risk.tied:
-        share = weight + (over_deaths(risk, risk.fraction * ratio) / s0)[at] * rho
-    r.score = share @ p.death_x - over_deaths(risk, ratio) @ r.xbar
+    r.score = share @ p.death_x - steps @ r.xbar
 
 
 def informations(
@@ -293,7 +283,8 @@ def many_seconds(
     n_par = p.n_par
     half = np.tril_indices(n_par)
     n_pairs = (n_par - q) * (n_par - q + 1) // 2
-    module, gather = _module(p), load_kernels(RISK).gather_cells
+    module, kept = _module(p), kept_features(p)
+    gather = load_kernels(RISK).gather_cells
     blocks = _blocks(problem, replicates)
     lines: dict[int, tuple[Floats, Floats, Floats]] = {}
 
@@ -320,7 +311,7 @@ def many_seconds(
             span[0], span[1], risk.lo, risk.hi, p.subject, p.offset, p.weight,
             p.z, p.runs.ptr, p.runs.lo, p.runs.hi,
             p.tev, p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab,
-            p.col_ptr, weights, block.lane, block.gamma, block.coef, top,
+            p.col_ptr, *kept, weights, block.lane, block.gamma, block.coef, top,
             risk.log2, risk.width, *lines[at],
             buffers(2 * (n_par - q) + 1 + n_pairs), np.empty((4, LANES)),
             np.zeros((n_par - q, LANES)), second,
@@ -333,6 +324,35 @@ def many_seconds(
 
     run_slices(work, [(k, s) for k in range(len(blocks)) for s in p.slices], reduce)
     return [total.value() for total in totals]
+
+
+def kept_features(problem: Problem) -> tuple[Ints, Floats]:
+    """Features of all pairs with a dose, where each row's begin; empty if many.
+
+    They are the same in every pass and for every replicate.
+    """
+    found: tuple[Ints, Floats] | None = problem.scratch.get("features")
+    if found is not None:
+        return found
+    p, features = problem, problem.ctab.shape[0]
+    # Runs are read in whole lines.
+    ends = np.concatenate(([0], np.cumsum((p.runs.hi - p.runs.lo + 7) // 8 * 8)))
+    at = ends[p.runs.ptr].astype(np.int64)
+    size = int(ends[-1]) if features * ends[-1] <= _MOST_KEPT else 0
+    kept = np.empty((features, size))
+    if size:
+        kernel = _module(p).keep_features
+
+        def work(span: tuple[int, int]) -> None:
+            kernel(
+                *span, p.subject, p.runs.ptr, p.runs.lo, p.runs.hi, p.tev,
+                p.steps.ptr, p.steps.time, p.steps.level, p.cut, p.ctab, p.col_ptr,
+                at, buffers(features), kept,
+            )  # fmt: skip
+
+        run_slices(work, p.slices)
+    problem.scratch["features"] = at, kept
+    return at, kept
 
 
 def _module(problem: Problem) -> Any:

@@ -44,6 +44,8 @@ class Problem:
     inequalities: Floats = field(default_factory=lambda: np.empty((0, 1)))
     # (terms,) numbers at the head of a row of ctab that are no coefficients
     head: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    # what passes keep for the next one
+    scratch: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def n_cov(self) -> int:
@@ -59,7 +61,7 @@ class Problem:
         """The same where nobody's exposure matters: at coefficients of zero."""
         none = np.empty(0, np.int32)
         empty = Runs(np.zeros(self.risk.lo.size + 1, np.int64), none, none)
-        return replace(self, runs=empty)
+        return replace(self, runs=empty, scratch={})
 
 
 def build_problem(

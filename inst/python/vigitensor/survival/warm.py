@@ -137,6 +137,7 @@ def thinned(problem: Problem) -> Problem | None:
         z=problem.z[rows],
         runs=runs,
         slices=cut_slices(runs, rows.size),
+        scratch={},
     )
 
 
