@@ -117,9 +117,10 @@ store_replicator <- function(problem, units, settings, control, progress) {
 }
 
 #' @export
-bootstrap.cox_store <- function(fit, times = 1000, kind = "multinomial",
-                                strata = NULL, method = "fit", seed = NULL,
-                                data = NULL, file = NULL, progress = NULL,
+bootstrap.cox_store <- function(fit, times = 1000, # nolint: object_name_linter.
+                                kind = "multinomial", strata = NULL,
+                                method = "fit", seed = NULL, data = NULL,
+                                file = NULL, progress = NULL,
                                 engine = fit$engine, ...) {
   check_no_more(..., known = setdiff(names(formals(bootstrap.cox)), "..."))
   settings <- check_bootstrap(times, kind, method, seed, file, engine)

@@ -8,7 +8,8 @@ store_of_fit <- function(fit, data, env) {
 }
 
 # fit: of wce(). Value: list(design, tables, inequality, grid, coefficients,
-# naive = variance of the model, ties, end = function() that deletes the folder).
+# naive = variance of the model, ties, end = function() that deletes the
+# folder).
 wce_store_again <- function(fit, store, env) {
   formula <- fit$formula
   environment(formula) <- env

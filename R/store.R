@@ -20,13 +20,26 @@
 #' `splines::ns(age, 3)` places its knots by the whole column and is refused
 #' (`vigitensor_error_whole_column`); `ns(age, knots = c(50, 70),
 #' Boundary.knots = c(20, 90))` is not. Times are whole numbers (for `cox()`,
-#' any numbers that do not differ by rounding alone). The robust variance,
-#' exact ties, and what looks at the rows again (residuals, bootstrap) need data
-#' in memory.
+#' any numbers that do not differ by rounding alone). The formula must not use
+#' the id column. Exact ties, continuous time, predictions, survival curves and
+#' residuals of single rows or events need data in memory.
+#'
+#' @section Results:
+#' The robust variance is that of people, also for `cox()`, or of the groups of
+#' `cluster()`, which may have people in several blocks. [residuals()] of type
+#' `"martingale"`, `"deviance"`, `"score"`, `"dfbeta"` and `"dfbetas"` has one
+#' element or row for each person, in the order of the blocks. [bootstrap()]
+#' draws people, counted in that order: for a store made of data frames, and
+#' whenever the order is that of the data frames, replicates of a seed are those
+#' of the fit in memory, to rounding. With `strata =` the column is one of the
+#' store. Both write the design again, and hold one number for each person and
+#' coefficient, or person and replicate, in memory. On a cluster blocks of
+#' people stay where they are, and sums by event time move.
 #'
 #' The design and the state of a fit are kept in the folder until it is done: a
 #' fit that was killed goes on from its last Newton step when called again, with
-#' the message `vigitensor_message_resumed`.
+#' the message `vigitensor_message_resumed`. Processes that fit the same at the
+#' same time have a folder each.
 #'
 #' @section Memory:
 #' Option `vigitensor.memory_mb` (`NULL`: a quarter of what is free) decides how
@@ -38,8 +51,8 @@
 #' Classes `vigitensor_error_store_damaged` (a file was cut short or changed),
 #' `_store_version`, `_store_differs` (the folder holds something else),
 #' `_no_store`, `_disk_full`, `_disk`, `_repeated_people` (a person in two
-#' blocks), `_column_type`, `_whole_column`, `_store_rows` (the rows are
-#' needed).
+#' blocks), `_column_type`, `_whole_column`, `_id_column`, `_store_rows` (the
+#' rows are needed).
 #'
 #' @param people Data frame with one or more rows (start, stop] per person; a
 #'   function of the number of a block, see Building; or the blocks that

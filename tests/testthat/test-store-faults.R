@@ -24,7 +24,7 @@ wait_for <- function(ready, seconds = 120) {
   ready()
 }
 
-# Begins R code and kills it as soon as `ready()`. Value: did it live until then?
+# Begins R code and kills it as soon as `ready()`. Value: did it live so long?
 killed_r <- function(code, ready) {
   pid_file <- begin_r(code)
   found <- wait_for(ready) && file.exists(pid_file)
