@@ -52,11 +52,24 @@ formula_gradients <- function(problem, g, out, leaves) {
   found <- node_cotangents(seed$root, seed$cotangent, leaves)
   Map(function(node, leaf) {
     if (is.null(node)) return(plain_value(leaf$data) * 0)
+    if (leaf$index == "ij") return(gradient_of_both(node, leaf, problem))
     axis <- c(i = "j", j = "i", p = "j")[[leaf$index]]
     value <- sum_of_node(node, axis, problem)
     if (leaf$index != "p") return(value)
     traced_reshape(traced_sums(value, 2L), c(1L, leaf$dim))
   }, found, leaves)
+}
+
+# Nothing is summed: the cotangent of every pair that counts.
+gradient_of_both <- function(node, leaf, problem) {
+  size <- c(problem$n, problem$m)
+  value <- traced_piece(fitted_cotangent(node, leaf$dim), seq_len(size[[1L]]),
+                        seq_len(size[[2L]]))
+  if (!is.null(problem$pairs)) {
+    counted <- dense_pairs(problem$pairs, size[[1L]], size[[2L]])
+    value <- value * rep(counted + 0, leaf$dim)
+  }
+  traced_reshape(value, dim(leaf$data))
 }
 
 sum_of_node <- function(node, axis, problem) {

@@ -98,10 +98,24 @@ dense_piece <- function(x, rows, columns) {
 reference_piece <- function(node, rows, columns) {
   pick <- rebuild_node(node, function(leaf) {
     if (leaf$index == "p") return(leaf)
+    if (leaf$index == "ij") return(piece_of_both(leaf, rows, columns))
     at <- if (leaf$index == "i") rows else columns
     new_leaf(leaf$data[at, , drop = FALSE], leaf$index, leaf$name)
   })
   dense_values(pick, length(rows), length(columns))
+}
+
+piece_of_both <- function(leaf, rows, columns) {
+  x <- array(leaf$data, c(dim(leaf$data)[1:2], leaf$dim))
+  new_leaf(x[rows, columns, , drop = FALSE], "ij", leaf$name)
+}
+
+# Entries of a leaf of both, pair by pair, as a leaf of i.
+pairs_of_both <- function(leaf, rows, columns) {
+  size <- dim(leaf$data)
+  at <- outer(rows + (columns - 1L) * size[[1L]],
+              (seq_len(leaf$dim) - 1L) * prod(size[1:2]), `+`)
+  new_leaf(traced_gather(leaf$data, at), "i", leaf$name)
 }
 
 # Sizes, 1 where the formula does not say.
@@ -129,8 +143,16 @@ t.LazyTensor <- function(x) {
 swap_node <- function(node) {
   rebuild_node(node, function(leaf) {
     if (leaf$index == "p") return(leaf)
+    if (leaf$index == "ij") return(swap_of_both(leaf))
     new_leaf(leaf$data, if (leaf$index == "i") "j" else "i", leaf$name)
   })
+}
+
+swap_of_both <- function(leaf) {
+  size <- dim(leaf$data)
+  at <- aperm(array(seq_len(prod(size)), c(size[1:2], leaf$dim)), c(2L, 1L, 3L))
+  if (length(size) == 2L) dim(at) <- size[2:1]
+  new_leaf(traced_gather(leaf$data, at), "ij", leaf$name)
 }
 
 # ---- pieces -----------------------------------------------------------------
@@ -201,6 +223,9 @@ diagonal <- function(x) {
   }
   rows <- max(node$n, node$m, 1L, na.rm = TRUE)
   along <- rebuild_node(node, function(leaf) {
+    if (leaf$index == "ij") {
+      return(pairs_of_both(leaf, seq_len(rows), seq_len(rows)))
+    }
     if (leaf$index == "p") leaf else new_leaf(leaf$data, "i", leaf$name)
   })
   out <- rowwise_values(along, rows)

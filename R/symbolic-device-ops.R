@@ -22,7 +22,7 @@ abort_two_homes <- function() {
 }
 
 device_home_of <- function(operands) {
-  device_cell(Filter(is_device, operands)[[1L]])$home
+  Reduce(larger_home, Filter(is_device, operands), NULL)
 }
 
 # ---- operators --------------------------------------------------------------

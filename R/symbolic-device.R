@@ -39,7 +39,7 @@
 #' @section Errors:
 #' `vigitensor_error_missing`, `_bad_type`, `_bad_shape` as for [LazyTensor];
 #' `_no_engine` (there is no Python for it); `_bad_operand`; `_bad_device` for
-#' arrays of different devices in one formula; `_lost_handle` for an array that
+#' arrays of two GPUs in one formula, or of different places in arithmetic; `_lost_handle` for an array that
 #' was saved in another session.
 #' @seealso [LazyTensor], [solve()][symbolic_solve]
 #' @export
@@ -120,9 +120,17 @@ data_key <- function(data) {
 
 # Where the data of a formula stay: NULL if there is no device array.
 leaves_home <- function(leaves) {
+  home <- NULL
   for (leaf in leaves) {
-    if (is_device(leaf$data)) return(device_cell(leaf$data)$home)
+    if (is_device(leaf$data)) home <- larger_home(home, leaf$data)
   }
+  home
+}
+
+# Those of the engine's memory go along to torch.
+larger_home <- function(home, x) {
+  other <- device_cell(x)$home
+  if (is.null(home) || home$engine != "torch") other else home
 }
 
 leaves_precision <- function(leaves) {

@@ -25,7 +25,8 @@
 #'   the components.
 #' @param table A matrix. `lookup(x, table)` is the row of `table` at place x,
 #'   which may be any formula; `Vij(table)` has the entries of `table` as its
-#'   own, row i and column j.
+#'   own, row i and column j. That may be an array (rows, columns, components)
+#'   as well; both are stored, and so for small blocks.
 #' @param ... LazyTensors to put one after the other.
 #' @return A [LazyTensor]. Comparisons and `one_hot()` have a gradient of zero;
 #'   that of `sqrt()`, `norm2()` and `abs()` at 0 is taken as 0.
@@ -206,19 +207,16 @@ lookup <- function(x, table) {
 #' @rdname symbolic_operations
 #' @export
 Vij <- function(table) {
-  if (!is_traced(table)) table <- plain_numbers(table)
-  if (length(dim(table)) != 2L) {
-    abort_input("`table` must be a matrix.", code = "bad_shape", arg = "table")
+  if (is_device(table)) table <- device_numbers(table)
+  if (!is_traced(table)) {
+    size <- dim(table)
+    if (!is.numeric(table) || is.object(table) || !length(size) %in% 2:3 ||
+          any(size == 0L)) {
+      abort_input("`table` must be a matrix, or an array of three dimensions.",
+                  code = "bad_shape", arg = "table")
+    }
+    refuse_missing(table)
+    table <- with_shape(table + 0, size)
   }
-  size <- dim(table)
-  if (min(size) > 256L) {
-    abort_input("`Vij()` is for blocks with one side of 256 or fewer.",
-                x = sprintf("This one is %d x %d.", size[[1L]], size[[2L]]),
-                code = "too_large", arg = "table")
-  }
-  # A row of the matrix, of which j takes one number; or the other way round.
-  if (size[[2L]] <= size[[1L]]) {
-    return(Vi(table) | one_hot(Vj(seq_len(size[[2L]])), size[[2L]]))
-  }
-  Vj(t(table)) | one_hot(Vi(seq_len(size[[1L]])), size[[1L]])
+  new_lazy(new_leaf(table, "ij"))
 }

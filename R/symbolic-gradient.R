@@ -187,7 +187,7 @@ problem_with <- function(problem, slots, data) {
 
 engine_gradients <- function(problem, g, slots) {
   formula <- symbolic_formula_of(problem$root, problem$weight, problem$pairs)
-  engine_call(
+  found <- engine_call(
     "symbolic_gradient", expression = formula$expression,
     data = lapply(formula$leaves, leaf_numbers),
     index = lapply(formula$leaves, `[[`, "index"),
@@ -198,6 +198,10 @@ engine_gradients <- function(problem, g, slots) {
     structure = formula$structure, base = 1L, engine = problem$evaluator,
     device = evaluator_device(problem$evaluator)
   )
+  # A matrix of both comes back with one component.
+  Map(function(g, leaf) {
+    if (leaf$index == "ij") traced_reshape(g, dim(leaf$data)) else g
+  }, found, formula$leaves[slots])
 }
 
 # Smallest and largest values: where they stand is found first, then the formula
@@ -221,6 +225,12 @@ values_at_places <- function(problem, leaves) {
     there <- rebuild_node(root, function(leaf) {
       if (leaf$index == "p") return(leaf)
       data <- leaf$data
+      if (leaf$index == "ij") {
+        rows <- seq_len(nrow(found$index))
+        at <- if (gone == "j") list(rows, found$index[, k]) else
+          list(found$index[, k], rows)
+        return(pairs_of_both(leaf, at[[1L]], at[[2L]]))
+      }
       if (leaf$index == gone) data <- data[found$index[, k], , drop = FALSE]
       new_leaf(data, "i", leaf$name)
     })
@@ -235,6 +245,7 @@ traced_piece <- function(node, rows, columns) {
              j = rep(columns, each = length(rows)))
   pairs <- rebuild_node(node, function(leaf) {
     if (leaf$index == "p") return(leaf)
+    if (leaf$index == "ij") return(pairs_of_both(leaf, at$i, at$j))
     new_leaf(leaf$data[at[[leaf$index]], , drop = FALSE], "i", leaf$name)
   })
   value <- rowwise_values(pairs, length(at$i))

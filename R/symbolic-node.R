@@ -15,13 +15,18 @@ new_node <- function(op, args, static, dim, reach, n, m,
 
 # data: a matrix with a row per i or j, a matrix of one row for a parameter, or
 # a traced array of such a shape. NULL stands for data in tests of dimensions.
+# Data of both, "ij", are (n, m) or (n, m, components).
 new_leaf <- function(data, index, name = NULL, dim = ncol(data),
                      rows = nrow(data)) {
+  size <- dim(data)
+  both <- index == "ij"
+  if (both) dim <- if (length(size) == 3L) size[[3L]] else 1L
   node <- new_node("var", list(), integer(), dim,
-                   c(i = 1L, j = 2L, p = 0L)[[index]],
-                   if (index == "i") rows else NA_integer_,
-                   if (index == "j") rows else NA_integer_,
-                   if (length(dim(data)) == 3L) dim(data)[[3L]] else
+                   c(i = 1L, j = 2L, p = 0L, ij = 3L)[[index]],
+                   if (index == "i" || both) rows else NA_integer_,
+                   if (index == "j") rows else if (both) size[[2L]] else
+                     NA_integer_,
+                   if (length(size) == 3L && !both) size[[3L]] else
                      NA_integer_)
   node$data <- data
   node$index <- index

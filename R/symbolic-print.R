@@ -34,6 +34,8 @@ leaf_line <- function(name, leaf) {
   }
   text <- if (leaf$index == "p") {
     sprintf("%d parameter%s", leaf$dim, if (leaf$dim == 1L) "" else "s")
+  } else if (leaf$index == "ij") {
+    sprintf("%s x %s, by i and j", n, format(leaf$m, big.mark = ","))
   } else {
     sprintf("%s x %d, by %s", n, leaf$dim, leaf$index)
   }
@@ -43,7 +45,7 @@ leaf_line <- function(name, leaf) {
 # The names of the user's variables, or x, y, p by index; each once.
 leaf_names <- function(leaves) {
   own <- vapply(leaves, function(leaf) {
-    leaf$name %||% c(i = "x", j = "y", p = "p")[[leaf$index]]
+    leaf$name %||% c(i = "x", j = "y", p = "p", ij = "z")[[leaf$index]]
   }, "")
   index <- vapply(leaves, `[[`, "", "index")
   # The same data by i and by j.
@@ -112,3 +114,21 @@ c.LazyTensor <- function(...) abort_conversion(..1, "c")
 `[[<-.symbolic` <- function(x, ..., value) abort_conversion(x, "[[<-")
 #' @export
 `dim<-.LazyTensor` <- function(x, value) abort_conversion(x, "dim<-")
+#' @export
+solve.traced_array <- function(a, b, ...) {
+  abort_undefined("solve", "traced arrays")
+}
+#' @export
+xtfrm.symbolic <- function(x) abort_conversion(x, "order")
+#' @export
+determinant.symbolic <- function(x, logarithm = TRUE, ...) {
+  abort_conversion(x, "determinant")
+}
+#' @export
+scale.symbolic <- function(x, center = TRUE, scale = TRUE) {
+  abort_conversion(x, "scale")
+}
+#' @export
+summary.symbolic <- function(object, ...) abort_conversion(object, "summary")
+#' @export
+diff.symbolic <- function(x, ...) abort_conversion(x, "diff")

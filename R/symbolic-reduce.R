@@ -291,6 +291,9 @@ run_reduction <- function(problem) {
     problem$evaluator == "cpu"
   if (!plain) return(run_structured(problem))
   formula <- symbolic_formula_of(problem$root, problem$weight)
+  for (leaf in formula$leaves) {
+    if (leaf$index == "ij") return(run_structured(problem))
+  }
   home <- if (isTRUE(problem$keep)) leaves_home(formula$leaves)
   # Few arguments: each costs as much as a small reduction.
   index <- vapply(formula$leaves, `[[`, "", "index")

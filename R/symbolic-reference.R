@@ -32,6 +32,9 @@ dense_values <- function(root, n, m, leaf = dense_leaf) {
 dense_leaf <- function(node) {
   size <- switch(node$index, i = c(nrow(node$data), 1L),
                  j = c(1L, nrow(node$data)), p = c(1L, 1L))
+  if (node$index == "ij") {
+    return(array(node$data, c(dim(node$data)[1:2], node$dim)))
+  }
   data <- if (is_device(node$data)) as.matrix(node$data) else node$data
   array(data, c(size, ncol(data)))
 }

@@ -204,6 +204,20 @@ traced_product <- function(x, y) {
   ), list(x, y))
 }
 
+# diag() and others ask.
+#' @export
+is.matrix.traced_array <- function(x) length(dim(x)) == 2L
+
+#' @export
+aperm.traced_array <- function(a, perm = NULL, ...) {
+  # apply() would take the list within a traced array apart.
+  if (identical(sys.function(sys.parent()), base::apply)) {
+    abort_undefined("apply", "traced arrays")
+  }
+  if (is.null(dim(a))) abort_undefined("aperm", "traced vectors")
+  traced_gather(a, aperm(index_array(a), perm))
+}
+
 #' @export
 `[.traced_array` <- function(x, ..., drop = TRUE) {
   traced_gather(x, index_array(x)[..., drop = drop])

@@ -159,7 +159,7 @@ test_that("tables are looked up, by a place or by both indices", {
   expect_equal(gradient(function(A) sum(sum(Vij(A)^2, "i")), A), 2 * A)
   expect_equal(gradient(function(v) sum(sum(lookup(Vi(at), v), "i")), table),
                matrix(c(1, 1, 1, 2), 4, 2))
-  expect_error(Vij(matrix(0, 300, 300)), class = "vigitensor_error_too_large")
+  expect_error(Vij(1:3), class = "vigitensor_error_bad_shape")
 })
 
 test_that("operands that say too little are refused", {
@@ -167,4 +167,37 @@ test_that("operands that say too little are refused", {
   expect_error(Vi(x) + "a", class = "vigitensor_error_bad_operand")
   expect_error(Vi(x) + NA, class = "vigitensor_error_missing")
   expect_error(Vi(x) + numeric(), class = "vigitensor_error_bad_operand")
+})
+
+test_that("matrices of both indices go everywhere, with gradient", {
+  A <- with_random_seed(4, matrix(rnorm(35), 5))
+  B <- with_random_seed(5, array(rnorm(70), c(5, 7, 2)))
+  d <- dense_sqdist(x, y)
+  f <- function(A) sum(sin(sum(Vij(A)^2 * sqdist(Vi(x), Vj(y)), "j")))
+  near <- function(A) sum(min(Vij(A) + Vi(x)[1], index = "i")^2)
+  masked <- function(A) {
+    sum(reduction(Vij(A)^3, "sum", "j", pairs = symbolic_pairs(band = c(1, 2))))
+  }
+  many <- function(B) sum(logsumexp(Vij(B) * Vi(x)[1:2], "j")^2)
+  for (evaluator in evaluators_here()) {
+    withr::local_options(vigitensor.evaluator = evaluator)
+    K <- Vij(A) * sqdist(Vi(x), Vj(y))
+    expect_identical(dim(K), c(5L, 7L, 1L))
+    expect_close(as.matrix(K), A * d)
+    expect_close(as.matrix(t(K)), t(A * d))
+    expect_close(K[2:3, c(1, 4)], (A * d)[2:3, c(1, 4)])
+    expect_close(diagonal(Vij(A[, 1:5]) + Vi(x)[1]), diag(A[, 1:5]) + x[, 1])
+    expect_close(as.array(Vij(B)), B)
+    expect_close(as.array(t(Vij(B))), aperm(B, c(2, 1, 3)))
+    expect_identical(argmax(K, "j")[, 1], apply(A * d, 1, which.max))
+    expect_slopes(f, A, 1e-6)
+    expect_slopes(near, A, 1e-6)
+    expect_slopes(masked, A, 1e-6)
+    expect_slopes(many, B, 1e-6)
+    v <- some_direction(A)
+    expect_equal(hessian_vector(f, A, v),
+                 (gradient(f, A + 1e-5 * v) - gradient(f, A - 1e-5 * v)) / 2e-5,
+                 tolerance = 1e-6)
+  }
+  expect_match(format(Vij(A))[[3L]], "5 x 7, by i and j")
 })

@@ -199,3 +199,20 @@ test_that("a new number or parameter is the same formula to the engine", {
   twice <- node_of(Vi(p$x) + 2 * Vi(p$x))
   expect_length(symbolic_formula_of(twice)$leaves, 1L)
 })
+
+test_that("reductions have their names of RKeOps as well", {
+  p <- symbolic_points()
+  D <- sqdist(Vi(p$x), Vj(p$y))
+  for (name in c("sum", "min", "max", "argmin", "argmax", "min_argmin",
+                 "max_argmax", "logsumexp")) {
+    fun <- get(paste0(name, "_reduction"))
+    expect_identical(fun(D, "i"), reduction(D, name, "i"), info = name)
+  }
+  for (name in c("Kmin", "argKmin", "Kmin_argKmin")) {
+    fun <- get(paste0(name, "_reduction"))
+    expect_identical(fun(D, 2, "j"), reduction(D, name, "j", K = 2),
+                     info = name)
+  }
+  expect_identical(sumsoftmaxweight_reduction(D, Vj(p$y), "j"),
+                   sumsoftmaxweight(D, Vj(p$y), "j"))
+})
