@@ -158,7 +158,7 @@ device_product <- function(x, y) {
   if (is_device_transpose(x) && is_device(y)) return(device_dot(t(x), y))
   if (!is_device(x) || inherits(y, "symbolic") || !is.numeric(y)) {
     abort_input("This product of device arrays is not defined.",
-                i = "`x %*% b` takes a small matrix b, `t(x) %*% y` two arrays.",
+                i = "`x %*% b` takes a small matrix, `t(x) %*% y` two arrays.",
                 code = "bad_operand", arg = "%*%")
   }
   size <- device_cell(x)$size

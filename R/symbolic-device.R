@@ -25,8 +25,8 @@
 #' Operators between device arrays and with single numbers, with R's rules of
 #' recycling (a vector goes down the columns); `exp()`, `log()`, `sqrt()` and
 #' the like; `x[rows, columns]`; `K %*% x` with a [LazyTensor] and `x %*% b`
-#' with a small matrix. These give device arrays, as do reductions with values of
-#' a formula that has one among its data. Numbers come back from `sum()`,
+#' with a small matrix. These give device arrays, as do reductions with values
+#' of a formula that has one among its data. Numbers come back from `sum()`,
 #' `mean()`, `min()`, `max()`, `prod()`, `colSums()`, `colMeans()`, from
 #' `t(x) %*% y`, which is as small as the columns are few, from reductions that
 #' give places or truth values, and from `as.matrix()`, `as.vector()` and
@@ -39,8 +39,8 @@
 #' @section Errors:
 #' `vigitensor_error_missing`, `_bad_type`, `_bad_shape` as for [LazyTensor];
 #' `_no_engine` (there is no Python for it); `_bad_operand`; `_bad_device` for
-#' arrays of two GPUs in one formula, or of different places in arithmetic; `_lost_handle` for an array that
-#' was saved in another session.
+#' arrays of two GPUs in one formula, or of different places in arithmetic;
+#' `_lost_handle` for an array that was saved in another session.
 #' @seealso [LazyTensor], [solve()][symbolic_solve]
 #' @export
 #' @examples

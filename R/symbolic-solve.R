@@ -163,7 +163,9 @@ engine_matrix <- function(formula, problem) {
        data = lapply(formula$leaves, leaf_numbers),
        index = lapply(formula$leaves, `[[`, "index"),
        precision = leaves_precision(formula$leaves),
-       size = c(problem$n, problem$m), structure = formula$structure, base = 1L)
+       size = c(problem$n, problem$m), structure = formula$structure, base = 1L,
+       engine = if (problem$evaluator == "torch") "torch" else "cpu",
+       device = evaluator_device(problem$evaluator))
 }
 
 tell_convergence <- function(out) {
@@ -188,8 +190,9 @@ eigs <- function(x, k = 6L, which = "largest", tolerance = 1e-8,
     abort_undefined("eigs", "traced arrays")
   }
   problem <- list(root = node_of(x), n = n, m = n,
+                  evaluator = choose_evaluator(evaluator),
                   pairs = check_pairs(as_pairs(pairs), c(n = n, m = n)))
-  if (choose_evaluator(evaluator) == "reference") {
+  if (problem$evaluator == "reference") {
     return(dense_eigs(reference_matrix(problem), k, which))
   }
   formula <- symbolic_formula_of(problem$root, NULL, problem$pairs)
