@@ -23,6 +23,9 @@
 #' @param knots Knots: at least `degree + 2`, increasing.
 #' @param degree Degree of the splines; `length(knots) - degree - 1` of them are
 #'   the components.
+#' @param gamma Smoothness of the minimum in `softdtw_sqdist()`, a positive
+#'   number (or a parameter, and then differentiated too): the smooth cost of
+#'   warping the series of components of x onto that of y, of squared steps.
 #' @param table A matrix. `lookup(x, table)` is the row of `table` at place x,
 #'   which may be any formula; `Vij(table)` has the entries of `table` as its
 #'   own, row i and column j. That may be an array (rows, columns, components)
@@ -193,6 +196,41 @@ kron <- function(x, y, dimsx, dimsy) {
 #' @export
 bspline <- function(knots, x, degree = 3L) {
   call_operation("bspline", list(knots, x), whole_number(degree, "degree", 0L))
+}
+
+#' @rdname symbolic_operations
+#' @export
+softdtw_sqdist <- function(x, y, gamma) {
+  if (!is_lazy(x) && !is_lazy(y)) abort_not_lazy("softdtw_sqdist")
+  parts <- lapply(list(x, y, gamma), function(z) {
+    if (is_complex_like(z)) abort_complex("softdtw_sqdist")
+    new_lazy(operand_node(z, "softdtw_sqdist"))
+  })
+  x <- parts[[1L]]
+  y <- parts[[2L]]
+  gamma <- parts[[3L]]
+  cost <- function(a, b) square(elem(x, a) - elem(y, b))
+  # The cheapest ways to all places of a row, from those of the row before.
+  before <- NULL
+  for (a in seq_len(length(x))) {
+    row <- list()
+    for (b in seq_len(length(y))) {
+      ways <- list(if (b > 1L) row[[b - 1L]], if (a > 1L) before[[b]],
+                   if (a > 1L && b > 1L) before[[b - 1L]])
+      row[[b]] <- add_way(cost(a, b), Filter(Negate(is.null), ways), gamma)
+    }
+    before <- row
+  }
+  before[[length(y)]]
+}
+
+# The smooth minimum of several costs, added to another.
+add_way <- function(cost, ways, gamma) {
+  if (!length(ways)) return(cost)
+  if (length(ways) == 1L) return(cost + ways[[1L]])
+  all <- do.call(concat, ways)
+  least <- min(all)
+  cost + least - gamma * log(sum(exp((least - all) / gamma)))
 }
 
 #' @rdname symbolic_operations

@@ -201,3 +201,30 @@ test_that("matrices of both indices go everywhere, with gradient", {
   }
   expect_match(format(Vij(A))[[3L]], "5 x 7, by i and j")
 })
+
+test_that("softdtw_sqdist() is the recursion written out", {
+  soft <- function(u, v, gamma) {
+    r <- matrix(Inf, length(u) + 1L, length(v) + 1L)
+    r[1L, 1L] <- 0
+    for (a in seq_along(u)) for (b in seq_along(v)) {
+      ways <- c(r[a, b], r[a, b + 1L], r[a + 1L, b])
+      r[a + 1L, b + 1L] <- (u[[a]] - v[[b]])^2 -
+        gamma * log(sum(exp(-ways / gamma)))
+    }
+    r[length(u) + 1L, length(v) + 1L]
+  }
+  z <- y[, c(1, 3)]
+  expected <- outer(1:5, 1:7, Vectorize(function(i, j) {
+    soft(x[i, ], z[j, ], 0.4)
+  }))
+  for (evaluator in evaluators_here()) {
+    withr::local_options(vigitensor.evaluator = evaluator)
+    expect_close(as.matrix(softdtw_sqdist(Vi(x), Vj(z), 0.4)), expected)
+    f <- function(p) {
+      sum(sum(softdtw_sqdist(Vi(p$x), Vj(z), Pm(p$gamma)), "j")^2)
+    }
+    expect_slopes(function(g) f(list(x = x, gamma = g)), 0.4, 1e-6)
+    expect_slopes(function(x) f(list(x = x, gamma = 0.4)), x, 1e-6)
+  }
+  expect_error(softdtw_sqdist(1, 2, 3), class = "vigitensor_error_bad_type")
+})
