@@ -227,16 +227,31 @@ find_duplicate_people <- function(ctx) {
 # As duplicated() of a data frame, in linear time and exactly: columns become
 # numbers, and two columns of numbers one.
 duplicated_rows <- function(data) {
-  code <- rep(0, nrow(data))
+  rows <- seq_len(nrow(data))
+  code <- numeric(nrow(data))
+  size <- 1 # codes are below this
   for (x in as.list(data)) {
     if (is.list(x)) return(duplicated(data))
     if (is_integer64(x)) x <- unclass(x)
+    x <- x[rows]
     x <- if (is.factor(x)) as.integer(x) else match(x, unique(x))
     x[is.na(x)] <- 0L
-    code <- code * (max(x, 0L) + 1) + x
-    code <- as.double(match(code, unique(code)))
+    width <- max(x, 0L) + 1
+    if (size * width > 2^52) {
+      # Few are left: rows with a code that no other row has repeat nothing.
+      alike <- duplicated(code) | duplicated(code, fromLast = TRUE)
+      rows <- rows[alike]
+      x <- x[alike]
+      code <- code[alike]
+      code <- as.double(match(code, unique(code)))
+      size <- max(code, 0) + 1
+    }
+    code <- code * width + x
+    size <- size * width
   }
-  duplicated(code)
+  repeats <- logical(nrow(data))
+  repeats[rows[duplicated(code)]] <- TRUE
+  repeats
 }
 
 # Pairs of a reversal and what it cancels; rows of both, and reversals alone.
