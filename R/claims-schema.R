@@ -92,8 +92,9 @@ claims_date <- function(faults, x, column, name, required) {
   if (kind_is_wrong) return(time_column(faults, x, column, name))
   kind <- if (inherits(x, "Date")) "date" else "number"
   if (required) check_values(faults, unclass(x), column, name)
+  whole <- is.integer(x)
   x <- plain_double(x)
-  rows <- which(x != floor(x) | abs(x) >= 2^31)
+  rows <- if (!whole) which(x != floor(x) | abs(x) >= 2^31)
   if (length(rows)) {
     add_fault(faults, "fractional_time",
               sprintf("Column `%s` must be whole days, below 2^31.", column),
