@@ -74,6 +74,7 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path):
     for content in (
         b"", b"nothing", whole[:300], head.replace(b'"form": 1', b'"form": 0') + code,
         head.replace(b'"needs": []', b'"needs": ["no_such_function"]') + b"\n" + code,
+        whole[:-9] + bytes([whole[-9] ^ 255]) + whole[-8:],
     ):  # fmt: skip
         path.write_bytes(content)
         assert native.load(path) is None

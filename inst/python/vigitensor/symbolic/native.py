@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import json
 import os
 import sys
@@ -76,11 +77,16 @@ def _code_of(run: Any) -> bytes | None:
         (np.dtype(str(kind.dtype)).char, kind.ndim) if hasattr(kind, "ndim") else None
         for kind in compiled.fndesc.argtypes
     ]
+    code = machine.emit_object(module)
     head = {
         "form": _FORM, "name": name, "needs": needs, "given": given,
-        "words": [str(word) for word in words],
+        "words": [str(word) for word in words], "digest": _digest(code),
     }  # fmt: skip
-    return json.dumps(head).encode() + b"\n" + machine.emit_object(module)
+    return json.dumps(head).encode() + b"\n" + code
+
+
+def _digest(code: bytes) -> str:
+    return hashlib.sha256(code).hexdigest()
 
 
 def _options(llvm: Any) -> Any:
@@ -102,7 +108,10 @@ def load(path: Path) -> Kernel | None:
         head = json.loads(line)
         import llvmlite.binding as llvm
 
-        if head["form"] != _FORM or not _known(llvm, head["needs"]):
+        # A damaged file would end the process.
+        if head["form"] != _FORM or head["digest"] != _digest(code):
+            return None
+        if not _known(llvm, head["needs"]):
             return None
         engine = _engine(llvm)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
