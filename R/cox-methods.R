@@ -9,6 +9,7 @@
 #'
 #' @param object,x,formula A fit of [cox()].
 #' @param type,collapse,weighted As in [survival::residuals.coxph()].
+#' @param data The [claims_store()] of the fit, if `$call` does not find it.
 #' @param ... Passed to survival's method.
 #' @return What survival's method for `coxph` objects returns.
 #' @name cox-methods
