@@ -29,7 +29,10 @@ killed_r <- function(code, ready) {
   pid_file <- begin_r(code)
   found <- wait_for(ready) && file.exists(pid_file)
   if (file.exists(pid_file)) {
-    tools::pskill(as.integer(readLines(pid_file)), tools::SIGKILL)
+    pid <- as.integer(readLines(pid_file))
+    tools::pskill(pid, tools::SIGKILL)
+    # Until it is gone its files are locked.
+    wait_for(function() !tools::pskill(pid, 0L), 5)
   }
   found
 }

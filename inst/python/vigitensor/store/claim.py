@@ -11,12 +11,16 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 from .columns import full_disk
 
+# Seconds to wait for a lock: a process that was killed keeps its own until its
+# memory is given back.
+_PATIENCE = 1.0
 # Files that this process holds locked, by folder.
 _held: dict[str, Any] = {}
 
@@ -30,7 +34,7 @@ def claim(folder: str | Path, key: str) -> Path:
                 return path
             _release(path)
         with full_disk(Path(folder)):
-            if _lock(path):
+            if _lock_soon(path, _PATIENCE if number == 1 else 0):
                 return path
     raise AssertionError("numbers do not end")
 
@@ -47,6 +51,15 @@ def end(path: str | Path) -> None:
         gone = path
     _release(path)
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def _lock_soon(path: Path, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not _lock(path):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _lock(path: Path) -> bool:
