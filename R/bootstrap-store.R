@@ -86,22 +86,8 @@ store_column <- function(store, name) {
 
 # Value: function(first, count) -> replicates.
 store_replicator <- function(problem, units, settings, control, progress) {
-  if (!is.null(problem$inequality) && settings$method != "fit") {
-    abort_input("A fit with a `shape` needs `method = \"fit\"`.",
-                x = "Its coefficients stop at the inequalities.",
-                arg = "method", code = "shape")
-  }
+  check_shape_method(problem$inequality, settings$method)
   function(first, count) {
-    drawn <- list(kind = settings$kind, seed = settings$seed,
-                  first = as.double(first), count = as.double(count))
-    if (!is.null(units$stratum)) drawn$stratum <- units$stratum
-    how <- if (units$apart) {
-      found <- do.call(engine_call, c("replicate_weights", units$n, drawn))
-      list(weights = found$weights[, units$group, drop = FALSE])
-    } else {
-      list(replicates = drawn)
-    }
-    if (!is.null(problem$inequality)) how$inequality <- problem$inequality
     begun <- do.call(engine_call, c(list(
       "store_many", path = problem$place$path,
       n_blocks = problem$place$n_blocks,
@@ -109,7 +95,8 @@ store_replicator <- function(problem, units, settings, control, progress) {
       design = problem$tables,
       coefficients = zero_dropped(problem$coefficients), ties = problem$ties,
       method = settings$method, control = unclass(control)
-    ), how, option_memory()), quote = TRUE)
+    ), drawn_replicates(units, settings, problem$inequality, first, count),
+    option_memory()), quote = TRUE)
     # The bar is that of the replicates.
     found <- watch_fit(begun$number, problem$place$n_blocks, FALSE)
     tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))

@@ -92,11 +92,7 @@ wce_replicator <- function(fit, problem, chosen, row, units, settings,
     coefficients = this$coefficients, var = this$naive.var %||% this$var,
     inequality = design_inequalities(chosen, ncol(problem$rows$x))
   )
-  if (!is.null(model$inequality) && settings$method != "fit") {
-    abort_input("A fit with a `shape` needs `method = \"fit\"`.",
-                x = "Its coefficients stop at the inequalities.",
-                arg = "method", code = "shape")
-  }
+  check_shape_method(model$inequality, settings$method)
   function(first, count) {
     if (settings$engine != "reference") {
       return(engine_replicates(model, units, settings, first, count))
@@ -108,28 +104,39 @@ wce_replicator <- function(fit, problem, chosen, row, units, settings,
   }
 }
 
+check_shape_method <- function(inequality, method) {
+  if (is.null(inequality) || method == "fit") return(invisible())
+  abort_input("A fit with a `shape` needs `method = \"fit\"`.",
+              x = "Its coefficients stop at the inequalities.",
+              arg = "method", code = "shape")
+}
+
 engine_replicates <- function(model, units, settings, first, count) {
+  found <- do.call(engine_call, c(
+    "fit_wce_many", engine_rows(model$rows, model$terms),
+    list(design = model$tables,
+         coefficients = zero_dropped(model$coefficients), ties = model$ties,
+         method = settings$method, control = model$control),
+    drawn_replicates(units, settings, model$inequality, first, count),
+    engine_options(settings$engine)
+  ), quote = TRUE)
+  tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))
+}
+
+# Arguments of the engine that say which replicates: their weights, or how to
+# draw them; and the inequalities that they keep to.
+drawn_replicates <- function(units, settings, inequality, first, count) {
   drawn <- list(kind = settings$kind, seed = settings$seed,
                 first = as.double(first), count = as.double(count))
   if (!is.null(units$stratum)) drawn$stratum <- units$stratum
   how <- if (units$apart) {
-    weights <- do.call(engine_call, c("replicate_weights", units$n, drawn))
-    list(weights = weights$weights[, units$group, drop = FALSE])
+    found <- do.call(engine_call, c("replicate_weights", units$n, drawn))
+    list(weights = found$weights[, units$group, drop = FALSE])
   } else {
     list(replicates = drawn)
   }
-  coefficients <- unname(model$coefficients)
-  coefficients[is.na(coefficients)] <- 0
-  extra <- if (!is.null(model$inequality)) {
-    list(inequality = model$inequality)
-  }
-  found <- do.call(engine_call, c(
-    "fit_wce_many", engine_rows(model$rows, model$terms),
-    list(design = model$tables, coefficients = coefficients, ties = model$ties,
-         method = settings$method, control = model$control), how, extra,
-    engine_options(settings$engine)
-  ), quote = TRUE)
-  tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))
+  if (!is.null(inequality)) how$inequality <- inequality
+  how
 }
 
 tidy_replicates <- function(coefficients, loglik, reason) {

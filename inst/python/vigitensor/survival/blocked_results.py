@@ -190,11 +190,8 @@ def fit_many_blocks(
     drawn = weights(cuts[-1])
     passes = ManyPasses(place, deaths, drawn, cuts, top)
 
-    def again(w: Floats) -> Fit:
-        return refit(w)
-
     with one_blas_thread():
-        return many.fit_many(full, drawn, method, again, passes)
+        return many.fit_many(full, drawn, method, refit, passes)
 
 
 def _only_deaths(
