@@ -8,8 +8,8 @@ the results are equal. Times are the best of warm calls; the first call (compila
 included where the cache is empty) is printed beside them. ``--scale 0.1`` takes a
 tenth of the rows and columns; no call is repeated when it has taken ``--seconds``;
 ``--peers`` names a folder of packages where peers are looked for last. All cases take
-about six minutes when PyKeOps has compiled its formulas before; the table goes to
-bench/results/symbolic-engine.csv.
+about fifteen minutes when PyKeOps has compiled its formulas before; the table goes to
+bench/results/symbolic-engine.csv, where the rows of cases not run stay as they are.
 
 ``--million 1`` is the sum of a million rows and columns alone, 1 / 4 of its rows with
 ``--million 0.25``: what the smaller sizes predict, and what it takes.
@@ -306,7 +306,7 @@ def million(bench, api):
                "as predicted, memory O(N)", difference, max(used, 0.0))  # fmt: skip
 
 
-def first_results(bench):
+def first_results(bench, api):
     """A new process, with an empty cache and again; then another parameter."""
     import tempfile
 
@@ -350,11 +350,10 @@ def main() -> None:
         if given.scale == 1:
             bench.write("symbolic-million")
         return
-    for cases in (sizes, wide, neighbours, against_keops):
+    for cases in (sizes, wide, neighbours, against_keops, first_results):
         cases(bench, api)
-    first_results(bench)
-    if not given.only and given.scale == 1:
-        bench.write("symbolic-engine")
+        if given.scale == 1 and bench.rows:
+            bench.write("symbolic-engine")
 
 
 if __name__ == "__main__":

@@ -91,13 +91,19 @@ class Bench:
         print(", ".join(str(v) for v in row if v != ""), flush=True)
 
     def write(self, name):
-        """The table as those of the other cases."""
+        """The table as those of the other cases; rows not run now stay in it."""
         RESULTS.mkdir(exist_ok=True)
-        with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        path = RESULTS / f"{name}.csv"
+        new = [_line(row) for row in self.rows]
+        taken = {_key(line) for line in new}
+        if path.exists():
+            old = path.read_text(encoding="utf-8").splitlines(keepends=True)[2:]
+            new = [line for line in old if _key(line) not in taken] + new
+        with open(path, "w", newline="", encoding="utf-8") as file:
             file.write(_machine(self.given.threads) + "\n")
             table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
             table.writerow(COLUMNS)
-            file.writelines(_line(row) for row in self.rows)
+            file.writelines(new)
 
     def close(self, case, dtype, a, b):
         limit = 1e-4 if dtype == "float32" else 1e-10
@@ -128,6 +134,11 @@ def _line(row):
         for k, v in enumerate(row)
     ]
     return ",".join(cells) + "\n"
+
+
+def _key(line):
+    """What a line of the table is of: its case, size and engine."""
+    return tuple(next(csv.reader([line]))[1:4])
 
 
 def _machine(threads):

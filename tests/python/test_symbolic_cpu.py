@@ -91,7 +91,7 @@ def ulps(found, exact):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "low", "high"), [("float32", -103, 88.7), ("float64", -744, 709.7)]
+    ("dtype", "low", "high"), [("float32", -103, 88.7), ("float64", -707.9, 709.7)]
 )
 def test_exp_and_log_to_the_last_place(dtype, low, high):
     x, y = variable("i", 0, 1), variable("j", 1, 1)
@@ -107,6 +107,8 @@ def test_exp_and_log_to_the_last_place(dtype, low, high):
 
     exact = np.exp(data[1][:, 0].astype(np.longdouble))
     assert ulps(of("exp", columns), exact) < 1.5
+    if dtype == "float64":  # what is left below is given up for speed
+        assert not of("exp", np.linspace(-708.1, -745, 50)).any()
     values = np.exp(columns).astype(dtype)
     values = np.concatenate((values[values > 0], 1 + columns.astype(dtype) / 5000))
     values = values[values != 1].astype(dtype)

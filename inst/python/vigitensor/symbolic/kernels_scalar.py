@@ -3,9 +3,12 @@
 ``exp`` and ``log`` are branch-free polynomials, so that loops vectorise:
 
 exp, single: Cody-Waite reduction as in ``kernels_math``, degree 5, 2 ulp.
+exp, double: the same in fewer steps, 2 ulp: twice the polynomial, of degree 11, times
+2^(k - 1), which is in range for every finite result; results below 3.4e-308 are 0,
+where that of ``kernels_math`` goes on to 5e-324 (a third slower here).
 log: x = m 2^k with m in [sqrt(1/2), sqrt(2)), f = m - 1, s = f / (2 + f); then
 log m = f - s (f - R(s^2)), R from the series of atanh, so that f stays exact; 2 ulp.
-Both have the right infinities, zeros and NaN, and take subnormal numbers.
+All have the right infinities, zeros and NaN; log takes subnormal numbers.
 
 ``fast_loops()`` marks a kernel: its arrays do not overlap (no tests before loops),
 and vectors of 512 bits are welcome where the processor has them (compilers prefer
@@ -21,8 +24,6 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-
-from ..kernels_math import exp as exp_f8  # noqa: F401
 
 f4 = types.float32
 f8 = types.float64
@@ -112,6 +113,8 @@ def _bitcast(source: Any, target: Any) -> Any:
     return cast
 
 
+_LN2_HIGH = 6.93147180369123816490e-01
+_LN2_LOW = 1.90821492927058770002e-10
 _f4_of = _bitcast(i4, f4)
 _i4_of = _bitcast(f4, i4)
 _f8_of = _bitcast(i8, f8)
@@ -150,6 +153,31 @@ def exp_f4(x):
     return (p * scale) * back
 
 
+# 2 / n! but for the last digits: (e^r - 1 - r) / r^2 to 2.5e-17 for |r| <= log(2) / 2.
+_D0, _D1 = 2 * 0.5, 2 * 0.16666666666666666
+_D2, _D3 = 2 * 0.041666666666651364, 2 * 0.008333333333332157
+_D4, _D5 = 2 * 0.0013888888905871347, 2 * 0.0001984126985433077
+_D6, _D7 = 2 * 2.4801536409064087e-05, 2 * 2.7557280082684685e-06
+_D8, _D9 = 2 * 2.761379555451986e-07, 2 * 2.509554598170022e-08
+# 1.5 * 2^52 leaves k in the low bits, 1022 makes it the exponent of 2^(k - 1).
+_D_MAGIC = 6755399441055744.0 + 1022.0
+
+
+@_inner
+def exp_f8(x):
+    low = x < -708.0
+    x = 710.0 if x > 710.0 else x
+    shifted = x * 1.4426950408889634 + _D_MAGIC
+    k = shifted - _D_MAGIC
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    r2 = r * r
+    q = (_D4 + r * _D5) + r2 * ((_D6 + r * _D7) + r2 * (_D8 + r * _D9))
+    q = (_D0 + r * _D1) + r2 * ((_D2 + r * _D3) + r2 * q)
+    p = 2.0 + r * (2.0 + r * q)
+    scale = _f8_of(_i8_of(shifted) << 52)
+    return 0.0 if low else p * scale
+
+
 _L_ZERO, _L_ONE, _L_TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 _L_TINY, _L_GROW = np.float32(2.0**-126), np.float32(2.0**24)
 _L_24, _L_INF, _L_NAN = np.float32(24.0), np.float32(np.inf), np.float32(np.nan)
@@ -183,8 +211,6 @@ def log_f4(x):
 _M_HALF_BITS = 0x3FE6A09E667F3BCD  # sqrt(1/2)
 _M_MASK = 0x000FFFFFFFFFFFFF
 _M_TINY = 2.0**-1022
-_LN2_HIGH = 6.93147180369123816490e-01
-_LN2_LOW = 1.90821492927058770002e-10
 
 
 @_inner
