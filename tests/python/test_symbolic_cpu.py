@@ -8,11 +8,13 @@ from symbolic_cases import M, N, all_cases, shifted
 from vigitensor.symbolic import (
     codegen,
     dense,
+    evaluate,
     kernels_scalar,
     tables,
 )
 from vigitensor.symbolic.gradient import vjp
 from vigitensor.symbolic.lower import expand, lower
+from vigitensor.symbolic.ranges import Ranges
 from vigitensor.symbolic.table import operations
 from vigitensor.symbolic.tables import Problem, Tables
 from vigitensor.symbolic.tree import apply, rebuilt, variable
@@ -123,3 +125,26 @@ def test_exp_and_log_to_the_last_place(dtype, low, high):
         [-np.inf, np.inf, np.nan, np.nan, np.nan, -np.inf, 0],
     )
     assert kernels_scalar.exp_f4 is not kernels_scalar.exp_f8
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_one_row_reads_each_part_of_its_columns_where_it_lies(order):
+    rng = np.random.default_rng(2)
+    x, y, b = (
+        rng.normal(size=(1, 3)),
+        rng.normal(size=(20_000, 3)),
+        rng.normal(size=(20_000, 2)),
+    )
+    near = apply("sqdist", variable("i", 0, 3), variable("j", 1, 3))
+    of_j = apply("exp", apply("elem", variable("j", 1, 3), static=(1,)))
+    formula = apply("exp", -near) * of_j * variable("j", 2, 2)
+    data = [np.asarray(a, order=order) for a in (x, y, b)]
+    problem = Problem(data, (), 1, len(y), np.dtype("float64"))
+    found = evaluate.reduce(formula, problem, "sum")["value"]
+    weights = np.exp(-((x - y) ** 2).sum(1) + y[:, 1])
+    np.testing.assert_allclose(found, weights[None] @ b, rtol=1e-12)
+    cut = np.array([[5, 10_000], [12_000, 20_000]])
+    some = Ranges(np.array([[0, 1]]), np.array([0, 2]), cut)
+    found = evaluate.reduce(formula, problem, "sum", ranges=some)["value"]
+    inside = np.r_[5:10_000, 12_000:20_000]
+    np.testing.assert_allclose(found, weights[None, inside] @ b[inside], rtol=1e-12)

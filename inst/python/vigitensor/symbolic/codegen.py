@@ -31,7 +31,7 @@ from .. import cache
 from . import native
 from .structure import component, needed
 from .table import operations
-from .tree import Node
+from .tree import Node, nodes_of
 
 NEAR_BYTES = 24 << 10  # columns of a run take so much of the first-level cache
 ROLL_ROWS = 4  # rows at a time when components are rolled
@@ -83,9 +83,11 @@ class _Body:
         shared: dict[str, str],
         consts: dict[float, str],
         first: str = "",
+        apart: bool = False,
     ) -> None:
         self.row = row
         self.first = first  # name of the first component, where they are rolled
+        self.apart = apart  # a table for every part of j
         self.lines: list[str] = []
         self.shared = shared  # loads of the column, the same for all rows
         self.consts = consts
@@ -123,7 +125,8 @@ class _Body:
             name = f"x{name}_{self.row}"
             self.loads[name] = f"at2(x, {place}, i_{self.row})"
             return name
-        return self.shared.setdefault(f"at2(y, {place}, j)", f"v{name}")
+        load = f"at2(y{slot}, {c}, j)" if self.apart else f"at2(y, {place}, j)"
+        return self.shared.setdefault(load, f"v{name}")
 
     def _code(self, node: Node, c: int) -> str:
         op = operations()[node.op]
@@ -202,13 +205,17 @@ class _Names(ast.NodeTransformer):
 
 
 def source(root: Node, dtype: str, mode: str) -> str:
-    """Text of the module with ``run`` ("sum", "row": a sum of one row, or "fill")."""
+    """Text of the module with ``run``.
+
+    ``mode``: "sum"; "row", a sum of one row; "parts", the same where every part of j
+    has a table of its own, as it came; "fill".
+    """
     consts = {0.0: "k0"}
-    sums = mode != "fill"
+    sums, apart = mode != "fill", mode == "parts"
     shared: dict[str, str] = {}
     # Two rows at a time share the loads of columns and fill the pipelines.
     rows = 2 if mode == "sum" and root.dim <= 4 else 1
-    bodies = [_Body(r, shared, consts) for r in range(rows)]
+    bodies = [_Body(r, shared, consts, apart=apart) for r in range(rows)]
     results = [[body.value(root, c) for c in range(root.dim)] for body in bodies]
     before, after, tails = [], [], []
     for r, names in enumerate(results):
@@ -228,17 +235,24 @@ def source(root: Node, dtype: str, mode: str) -> str:
             f"{k} = blocks[b, {c}]" for c, k in enumerate(("i0", "i1", "j0", "j1"))
         ]
         loop = ["for b in range(blocks.shape[0]):", *_indent(1, edges + loop)]
+    y = [f"y{slot}" for slot in slots_of(root)] if apart else ["y"]
     return "\n".join(
         [
             *_head(dtype, consts),
-            f"@kernel(types.void(P, X, X, T, {kinds}))",
-            f"def run(p, x, y, t, {given}):",
+            f"@kernel(types.void(P, X, {'X, ' * len(y)}T, {kinds}))",
+            f"def run(p, x, {', '.join([*y, 't'])}, {given}):",
             "    fast_loops()",
             *_indent(1, [f"{k} = {v}" for k, v in bodies[0].params.items()]),
             *_indent(1, loop),
             "",
         ]
     )
+
+
+def slots_of(root: Node) -> list[int]:
+    """First components of the parts of j that a lowered formula reads, in order."""
+    leaves = [n for n in nodes_of(root) if n.op == "var" and n.static[0] == "j"]
+    return sorted({node.static[1] for node in leaves})
 
 
 def rolled_source(root: Node, dtype: str, size: int) -> str:

@@ -90,6 +90,15 @@ class Tables:
             row += part.dim
         return out, 0, width
 
+    def _parts_of_j(self) -> list[Array]:
+        """The table of each part of j; data of R are such tables, without a copy."""
+        used, slot, tables = codegen.slots_of(self.program.root), 0, []
+        for part in self.program.parts["j"]:
+            if slot in used:
+                tables.append(_table([part], self.problem, self.problem.m))
+            slot += part.dim
+        return tables
+
     def _first_tiles(self, rows: slice, columns: slice) -> Array:
         n, m = rows.stop - rows.start, columns.stop - columns.start
         if not self.first:
@@ -137,10 +146,13 @@ class Tables:
         with tiles that are filled first, no more than a tile at a time.
         """
         root = self.program.root
-        mode = "row" if self.problem.n == 1 else "sum"
+        mode = "sum"
+        if self.problem.n == 1:
+            mode = "row" if self.first else "parts"
         run = codegen.kernel(root, self.dtype.name, mode)
         if run is None:
             return None
+        tables = self._parts_of_j() if mode == "parts" else [self.y]
 
         def add(pieces: Sequence[Any]) -> Array:
             t = _nothing(self.dtype)
@@ -153,7 +165,7 @@ class Tables:
                 for rows, columns in pieces
                 for c in columns
             ]
-            if self.lazy:
+            if self.lazy and mode == "sum":
                 for *rows, first, last in edges:
                     for k in range(first, last, _RUN):
                         y, *edge = self._piece(slice(k, min(k + _RUN, last)))
@@ -168,7 +180,7 @@ class Tables:
                         )
                 return total.T
             blocks = np.array(edges, np.int64).reshape(-1, 4)
-            run(self.p, self.x, self.y, t, blocks, base, total)
+            run(self.p, self.x, *tables, t, blocks, base, total)
             return total.T
 
         return add
