@@ -139,7 +139,7 @@ exposure_episodes <- function(dispensings, id = "person_id", supply = "given",
     episode_rules_vector(rules), episode_threads()
   )
   settings$switch_class <- switch_class
-  new_exposure_episodes(out, dispensings, columns, people, id, settings,
+  new_exposure_episodes(out, dispensings, columns, people, drugs, id, settings,
                         supply_dose$source)
 }
 
@@ -197,8 +197,21 @@ code_drugs <- function(drug) {
   values <- if (is.factor(drug)) levels(drug) else unique(drug)
   sorted <- sort(values, method = "radix")
   code <- match(values, sorted)
-  list(code = if (is.factor(drug)) code[as.integer(drug)] else
-    code[match(drug, values)], values = sorted)
+  at <- if (is.factor(drug)) as.integer(drug) else match(drug, values)
+  list(code = if (identical(code, seq_along(sorted))) at else code[at],
+       values = sorted)
+}
+
+# The drugs of records, as the column has them. code: by `drugs`, a result of
+# code_drugs().
+drugs_of_codes <- function(x, drugs, code) {
+  if (is.factor(x)) {
+    at <- match(drugs$values, levels(x))
+    return(structure(at[code], levels = levels(x), class = class(x)))
+  }
+  if (is.character(x)) return(drugs$values[code])
+  values <- unique(x)
+  values[match(drugs$values, as.character(values))][code]
 }
 
 # Class of each dispensing's drug: integers from 0. Without switching each drug
@@ -257,25 +270,26 @@ waiting_days <- function(waiting, settings, dispensings, id, drugs) {
   waiting$days[match(drugs$values, as.character(waiting$drug))][drugs$code]
 }
 
-new_exposure_episodes <- function(out, dispensings, columns, people, id,
+new_exposure_episodes <- function(out, dispensings, columns, people, drugs, id,
                                   settings, source) {
   kind <- attr(columns$date, "kind")
   shift <- settings$lag_in
   time <- function(x) as_claims_time(if (shift > 0) x + shift else x, kind)
-  records <- list(dispensings[[id]][out$row], dispensings$drug[out$row],
+  records <- list(people_of_codes(dispensings[[id]], people, out$person),
+                  drugs_of_codes(dispensings$drug, drugs, out$drug),
                   time(out$start), time(out$stop), out$dose, out$spell)
   names(records) <- c(id, "drug", "start", "stop", "dose", "spell")
   by_source <- if (is.null(source)) columns$n else
     tabulate(source, length(settings$supply))
   names(by_source) <- settings$supply
   counts <- list(
-    dispensings = columns$n, people = count_runs(people$code[out$row]),
-    records = length(out$row), by_source = by_source, switched = out$switched,
-    discarded_days = out$discarded_days, bridged_days = out$bridged_days,
-    same_day = out$skipped
+    dispensings = columns$n, people = count_runs(out$person),
+    records = length(out$person), by_source = by_source,
+    switched = out$switched, discarded_days = out$discarded_days,
+    bridged_days = out$bridged_days, same_day = out$skipped
   )
   structure(records, class = c("exposure_episodes", "data.frame"),
-            row.names = .set_row_names(length(out$row)), id = id,
+            row.names = .set_row_names(length(out$person)), id = id,
             rules = settings, counts = counts)
 }
 

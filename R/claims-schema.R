@@ -171,6 +171,16 @@ code_people <- function(id) {
   list(code = match(id, ids), ids = ids, bits = bits)
 }
 
+# The people of codes, as the column that `people` was made of has them.
+people_of_codes <- function(x, people, code) {
+  if (is.factor(x)) {
+    return(structure(code, levels = levels(x), class = class(x)))
+  }
+  if (people$bits) return(structure(people$ids[code], class = class(x)))
+  if (is.object(x)) return(x[match(code, people$code)])
+  if (is.null(people$ids)) code else people$ids[code]
+}
+
 # Codes of another table's people by those of `people` (from code_people()); NA
 # for others.
 match_people <- function(faults, id, people, name) {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -62,7 +61,6 @@ struct Supply {
   int drug;
   double day, days, dose;
   bool once;  // a second one on a day says nothing more (waiting times)
-  std::uint32_t row;
   bool operator<(const Supply& o) const {
     if (drug != o.drug) return drug < o.drug;
     if (once != o.once) return !once;
@@ -75,7 +73,6 @@ struct Piece {
   double start, stop, dose;
   double days;           // of its dispensing
   double closed = kInf;  // day on which a switch ended the treatment
-  std::uint32_t row = 0;
 };
 
 // The supply of one drug, in order of start.
@@ -86,17 +83,24 @@ struct Line {
   std::size_t latest = 0;  // the piece that has it
 };
 
+// Where records go. Without columns they are counted only.
 struct Output {
-  std::vector<std::uint32_t> row;
-  std::vector<double> start, stop, dose;
-  std::vector<int> spell;
+  int *person = nullptr, *drug = nullptr, *spell = nullptr;
+  double *start = nullptr, *stop = nullptr, *dose = nullptr;
+  std::size_t n = 0;
   double skipped = 0, switched = 0, discarded_days = 0, bridged_days = 0;
-  void Add(const Piece& p, double from, double to, int number) {
-    row.push_back(p.row);
-    start.push_back(from);
-    stop.push_back(to);
-    dose.push_back(p.dose);
-    spell.push_back(number);
+
+  void Add(int of_person, int of_drug, const Piece& p, double from, double to,
+           int number) {
+    if (person != nullptr) {
+      person[n] = of_person;
+      drug[n] = of_drug;
+      start[n] = from;
+      stop[n] = to;
+      dose[n] = p.dose;
+      spell[n] = number;
+    }
+    ++n;
   }
 };
 
@@ -104,7 +108,8 @@ class History {
  public:
   History(const Rules& rules, Output* out) : rules_(rules), out_(out) {}
 
-  void Begin(const Home& home) {
+  void Begin(int person, const Home& home) {
+    person_ = person;
     home_ = home;
     next_stay_ = 0;
     n_lines_ = 0;
@@ -112,7 +117,7 @@ class History {
 
   // All dispensings of one day; `batch` is put in order.
   void Take(std::vector<Supply>* batch) {
-    std::sort(batch->begin(), batch->end());
+    if (batch->size() > 1) std::sort(batch->begin(), batch->end());
     const double day = batch->front().day;
     for (std::size_t l = 0; l < n_lines_; ++l) {
       if (!DispensedToday(*batch, lines_[l].drug)) Close(&lines_[l], day);
@@ -250,7 +255,7 @@ class History {
       }
     }
     Bridge(line, start);
-    Piece piece{start, start + days, s.dose, s.days, kInf, s.row};
+    Piece piece{start, start + days, s.dose, s.days, kInf};
     line->pieces.push_back(piece);
     if (piece.stop >= line->end) {
       line->end = piece.stop;
@@ -290,12 +295,12 @@ class History {
                            pieces[k + 1].start == p.stop &&
                            rules_.overlap != kAdd;
       if (rules_.hospital != kPause && rules_.hospital != kSupplied) {
-        out_->Add(p, p.start, p.stop, spell);
+        Add(*line, p, p.start, p.stop, spell);
       } else if (split) {
-        Split(p, spell);
+        Split(*line, p, spell);
       } else {
-        out_->Add(p, home_.Start(p.start),
-                  goes_on ? home_.Start(p.stop) : home_.Stop(p.stop), spell);
+        Add(*line, p, home_.Start(p.start),
+            goes_on ? home_.Start(p.stop) : home_.Stop(p.stop), spell);
       }
     }
   }
@@ -322,19 +327,25 @@ class History {
     }
   }
 
-  void Split(const Piece& p, int spell) {
+  void Add(const Line& line, const Piece& p, double from, double to,
+           int spell) {
+    out_->Add(person_, line.drug, p, from, to, spell);
+  }
+
+  void Split(const Line& line, const Piece& p, int spell) {
     double from = home_.Start(p.start);
     const double to = home_.Stop(p.stop);
     for (std::size_t k = 0; k < home_.n && home_.in[k] < to; ++k) {
       if (home_.in[k] <= from) continue;
-      out_->Add(p, from, home_.in[k], spell);
+      Add(line, p, from, home_.in[k], spell);
       from = home_.out[k];
     }
-    out_->Add(p, from, to, spell);
+    Add(line, p, from, to, spell);
   }
 
   const Rules rules_;
   Output* out_;
+  int person_ = 0;
   Home home_;
   std::size_t next_stay_ = 0;
   std::vector<Line> lines_;

@@ -1,4 +1,10 @@
-// Sorting of dispensings by person, class and date.
+// Dispensings in order of person, class and date.
+//
+// Idea    the three are packed into one 64-bit key. One pass moves whole rows
+//         (the key with what the walk needs) into some thousand parts by the
+//         highest bits of the key; each part fits into the cache of a core and
+//         is sorted there by radix, by whoever walks it. Memory is gone through
+//         once in random order, whatever the number of rows.
 #ifndef VIGITENSOR_EPISODES_SORT_H_
 #define VIGITENSOR_EPISODES_SORT_H_
 
@@ -7,7 +13,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace vigitensor {
@@ -22,19 +31,31 @@ struct Column {
     if (TYPEOF(x) == INTSXP) i = INTEGER(x);
     if (TYPEOF(x) == REALSXP) d = REAL(x);
   }
-#if defined(__GNUC__) || defined(__clang__)
-  void Prefetch(std::size_t k) const {
-    if (i) {
-      __builtin_prefetch(i + k * step);
-    } else {
-      __builtin_prefetch(d + k * step);
-    }
-  }
-#endif
   double operator[](std::size_t k) const {
     return i ? i[k * step] : d[k * step];
   }
 };
+
+// Runs work(t) for t in 0..n_threads - 1, the first on this thread; what one of
+// them throws is thrown again here. `work` must not call R.
+template <class Work>
+void InThreads(int n_threads, Work work) {
+  std::vector<std::exception_ptr> failed(n_threads);
+  auto guarded = [&](int t) {
+    try {
+      work(t);
+    } catch (...) {
+      failed[t] = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int t = 1; t < n_threads; ++t) threads.emplace_back(guarded, t);
+  guarded(0);
+  for (auto& thread : threads) thread.join();
+  for (auto& f : failed) {
+    if (f) std::rethrow_exception(f);
+  }
+}
 
 inline int BitsFor(std::uint64_t largest) {
   int bits = 0;
@@ -42,115 +63,198 @@ inline int BitsFor(std::uint64_t largest) {
   return bits;
 }
 
-struct Keys {
-  std::vector<std::uint64_t> key;  // person, class, date, from the high bits on
-  std::vector<std::uint32_t> row;
-  int date_bits = 0, class_bits = 0;
+// ---- keys -------------------------------------------------------------------
+
+// Columns as they came: person and class are codes, dates whole.
+struct Columns {
+  const int *person, *group, *drug, *once;  // group, once: nullptr if none
+  Column date, days, dose;
+  std::size_t n;
+};
+
+// Person, class, date, from the high bits on.
+struct Layout {
+  int date_bits = 0, class_bits = 0, person_bits = 0;
   std::int64_t first_date = 0, first_person = 0;
-  std::uint64_t group(std::size_t k) const { return key[k] >> date_bits; }
-  double date(std::size_t k) const {
+
+  int bits() const { return person_bits + class_bits + date_bits; }
+  std::uint64_t Key(const Columns& c, std::size_t k) const {
+    std::uint64_t key = c.person[k] - first_person;
+    key = (key << class_bits) | (c.group ? c.group[k] : 0);
+    return (key << date_bits) |
+           (static_cast<std::int64_t>(c.date[k]) - first_date);
+  }
+  std::uint64_t Group(std::uint64_t key) const { return key >> date_bits; }
+  double Date(std::uint64_t key) const {
     const std::uint64_t mask = (std::uint64_t{1} << date_bits) - 1;
-    return static_cast<double>(static_cast<std::int64_t>(key[k] & mask) +
+    return static_cast<double>(static_cast<std::int64_t>(key & mask) +
                                first_date);
   }
-  int person(std::size_t k) const {
+  int Person(std::uint64_t key) const {
     return static_cast<int>(
-        static_cast<std::int64_t>(key[k] >> (date_bits + class_bits)) +
+        static_cast<std::int64_t>(key >> (date_bits + class_bits)) +
         first_person);
   }
 };
 
-// Runs work(t) for t in 0..n_threads - 1, the first on this thread. `work` must
-// not throw and not call R.
-template <class Work>
-void InThreads(int n_threads, Work work) {
-  std::vector<std::thread> threads;
-  for (int t = 1; t < n_threads; ++t) threads.emplace_back(work, t);
-  work(0);
-  for (auto& thread : threads) thread.join();
-}
-
-// Least significant digit first, 11 bits at a time. Each thread counts and
-// moves a slice of its own; as slices keep their order within a digit, the
-// order of equal keys is that of the input, for any number of threads.
-inline void RadixSort(Keys* keys, int n_bits, int n_threads) {
-  constexpr int kDigit = 11;
-  constexpr std::size_t kBuckets = std::size_t{1} << kDigit;
-  const std::size_t n = keys->key.size();
-  std::vector<std::uint64_t> key(n);
-  std::vector<std::uint32_t> row(n);
-  std::vector<std::size_t> count(kBuckets * n_threads);
-  for (int shift = 0; shift < n_bits; shift += kDigit) {
-    std::fill(count.begin(), count.end(), 0);
-    const std::uint64_t* from = keys->key.data();
-    const std::uint32_t* from_row = keys->row.data();
-    auto slice = [n, n_threads](int t) { return n * t / n_threads; };
-    auto digit = [shift](std::uint64_t k) {
-      return (k >> shift) & (kBuckets - 1);
-    };
-    InThreads(n_threads, [&](int t) {
-      std::size_t* mine = count.data() + kBuckets * t;
-      for (std::size_t k = slice(t); k < slice(t + 1); ++k) {
-        ++mine[digit(from[k])];
-      }
-    });
-    std::size_t place = 0;
-    bool one_digit = false;
-    for (std::size_t d = 0; d < kBuckets; ++d) {
-      const std::size_t before = place;
-      for (int t = 0; t < n_threads; ++t) {
-        const std::size_t size = count[kBuckets * t + d];
-        count[kBuckets * t + d] = place;
-        place += size;
-      }
-      if (place - before == n) one_digit = true;
+inline Layout FindLayout(const Columns& c, int n_threads) {
+  struct Range {
+    std::int64_t first_date, last_date, first_person, last_person, last_class;
+  };
+  std::vector<Range> ranges(n_threads);
+  InThreads(n_threads, [&](int t) {
+    const std::size_t from = c.n * t / n_threads;
+    const auto date = static_cast<std::int64_t>(c.date[from]);
+    Range r{date, date, c.person[from], c.person[from], 0};
+    for (std::size_t k = from; k < c.n * (t + 1) / n_threads; ++k) {
+      const auto day = static_cast<std::int64_t>(c.date[k]);
+      const std::int64_t person = c.person[k];
+      r.first_date = std::min(r.first_date, day);
+      r.last_date = std::max(r.last_date, day);
+      r.first_person = std::min(r.first_person, person);
+      r.last_person = std::max(r.last_person, person);
+      if (c.group)
+        r.last_class = std::max<std::int64_t>(r.last_class, c.group[k]);
     }
-    if (one_digit) continue;
-    InThreads(n_threads, [&](int t) {
-      std::size_t* mine = count.data() + kBuckets * t;
-      for (std::size_t k = slice(t); k < slice(t + 1); ++k) {
-        const std::size_t to = mine[digit(from[k])]++;
-        key[to] = from[k];
-        row[to] = from_row[k];
-      }
-    });
-    keys->key.swap(key);
-    keys->row.swap(row);
-    Rcpp::checkUserInterrupt();
+    ranges[t] = r;
+  });
+  Range all = ranges[0];
+  for (const Range& r : ranges) {
+    all.first_date = std::min(all.first_date, r.first_date);
+    all.last_date = std::max(all.last_date, r.last_date);
+    all.first_person = std::min(all.first_person, r.first_person);
+    all.last_person = std::max(all.last_person, r.last_person);
+    all.last_class = std::max(all.last_class, r.last_class);
   }
+  Layout layout;
+  layout.first_date = all.first_date;
+  layout.first_person = all.first_person;
+  layout.date_bits = BitsFor(all.last_date - all.first_date);
+  layout.class_bits = BitsFor(all.last_class);
+  layout.person_bits = BitsFor(all.last_person - all.first_person);
+  return layout;
 }
 
-inline Keys SortDispensings(const int* person, const int* group,
-                            const Column& date, std::size_t n, int n_threads) {
-  Keys keys;
-  std::int64_t last_date = 0, last_person = 0, last_group = 0;
-  for (std::size_t k = 0; k < n; ++k) {
-    const auto day = static_cast<std::int64_t>(date[k]);
-    if (k == 0 || day < keys.first_date) keys.first_date = day;
-    if (k == 0 || day > last_date) last_date = day;
-    if (k == 0 || person[k] < keys.first_person) keys.first_person = person[k];
-    if (k == 0 || person[k] > last_person) last_person = person[k];
-    if (group && group[k] > last_group) last_group = group[k];
+// ---- rows -------------------------------------------------------------------
+
+// One dose for all, and days that are integers: the usual case.
+struct NarrowRow {
+  std::uint64_t key;
+  std::int32_t drug_code, days_given;
+  void Set(std::uint64_t k, const Columns& c, std::size_t row) {
+    key = k;
+    drug_code = c.drug[row];
+    days_given = c.days.i[row * c.days.step];
   }
-  keys.date_bits = BitsFor(last_date - keys.first_date);
-  keys.class_bits = BitsFor(last_group);
-  const int person_bits = BitsFor(last_person - keys.first_person);
-  const int n_bits = keys.date_bits + keys.class_bits + person_bits;
-  if (n_bits > 63) Rcpp::stop("people, classes and dates exceed 63 bits");
-  keys.key.resize(n);
-  keys.row.resize(n);
-  bool sorted = true;
-  for (std::size_t k = 0; k < n; ++k) {
-    std::uint64_t key = person[k] - keys.first_person;
-    key = (key << keys.class_bits) | (group ? group[k] : 0);
-    key = (key << keys.date_bits) |
-          (static_cast<std::int64_t>(date[k]) - keys.first_date);
-    keys.key[k] = key;
-    keys.row[k] = static_cast<std::uint32_t>(k);
-    if (k > 0 && key < keys.key[k - 1]) sorted = false;
+  int drug() const { return drug_code; }
+  double days() const { return days_given; }
+  double dose(double common) const { return common; }
+  bool once() const { return false; }
+};
+
+struct WideRow {
+  std::uint64_t key;
+  double days_given, dose_given;
+  std::int32_t drug_code, is_once;
+  void Set(std::uint64_t k, const Columns& c, std::size_t row) {
+    key = k;
+    days_given = c.days[row];
+    dose_given = c.dose[row];
+    drug_code = c.drug[row];
+    is_once = c.once != nullptr && c.once[row] != 0;
   }
-  if (!sorted) RadixSort(&keys, n_bits, n < 10000 ? 1 : n_threads);
-  return keys;
+  int drug() const { return drug_code; }
+  double days() const { return days_given; }
+  double dose(double) const { return dose_given; }
+  bool once() const { return is_once != 0; }
+};
+
+// ---- parts ------------------------------------------------------------------
+
+constexpr int kDigit = 11;
+constexpr std::size_t kBuckets = std::size_t{1} << kDigit;
+
+// Rows, in parts that follow one another in order of their keys; within a part
+// they are in no order yet. No person and class are in two parts.
+template <class Row>
+struct Parts {
+  std::unique_ptr<Row[]> rows;
+  std::vector<std::size_t> begin;  // of each part, and the end
+  int bits = 0;                    // of a key in which rows of a part differ
+  std::size_t size() const { return begin.size() - 1; }
+};
+
+template <class Row>
+Parts<Row> CutIntoParts(const Columns& c, const Layout& layout, int n_threads) {
+  constexpr std::size_t kRowsOfPart = 1 << 14;
+  const int wanted = std::min(kDigit, BitsFor(c.n / kRowsOfPart));
+  const int shift = std::max(layout.date_bits, layout.bits() - wanted);
+  const std::size_t n_parts = std::size_t{1} << (layout.bits() - shift);
+  auto slice = [&](int t) { return c.n * t / n_threads; };
+  std::vector<std::vector<std::size_t>> place(n_threads);
+  InThreads(n_threads, [&](int t) {
+    std::vector<std::size_t> mine(n_parts);
+    for (std::size_t k = slice(t); k < slice(t + 1); ++k) {
+      ++mine[layout.Key(c, k) >> shift];
+    }
+    place[t].swap(mine);
+  });
+  // new without (): pages are first touched by the threads that fill them.
+  Parts<Row> parts{std::unique_ptr<Row[]>(new Row[c.n]), {}, shift};
+  std::size_t at = 0;
+  for (std::size_t p = 0; p < n_parts; ++p) {
+    parts.begin.push_back(at);
+    for (auto& of_thread : place) at += std::exchange(of_thread[p], at);
+  }
+  parts.begin.push_back(at);
+  Row* rows = parts.rows.get();
+  InThreads(n_threads, [&](int t) {
+    std::vector<std::size_t> mine(place[t]);
+    for (std::size_t k = slice(t); k < slice(t + 1); ++k) {
+      const std::uint64_t key = layout.Key(c, k);
+      rows[mine[key >> shift]++].Set(key, c, k);
+    }
+  });
+  return parts;
+}
+
+// Sorts rows by the lowest `bits` of their keys; those above are equal. `spare`
+// has room for as many rows.
+template <class Row>
+void SortPart(Row* rows, std::size_t n, Row* spare, int bits) {
+  auto less = [](const Row& a, const Row& b) { return a.key < b.key; };
+  if (std::is_sorted(rows, rows + n, less)) return;
+  if (n < 256) {
+    std::sort(rows, rows + n, less);
+    return;
+  }
+  // Where ids leave large gaps, parts are too large for the cache.
+  constexpr std::size_t kInCache = 1 << 17;
+  const bool large = n > kInCache && bits > kDigit;
+  const int n_passes = large ? 1 : (bits + kDigit - 1) / kDigit;
+  const int digit = large ? kDigit : (bits + n_passes - 1) / n_passes;
+  const std::uint64_t mask = (std::uint64_t{1} << digit) - 1;
+  std::vector<std::size_t> place(kBuckets);
+  Row *from = rows, *to = spare;
+  for (int pass = 0; pass < n_passes; ++pass) {
+    const int shift = large ? bits - kDigit : pass * digit;
+    std::fill(place.begin(), place.end(), 0);
+    for (std::size_t k = 0; k < n; ++k) ++place[(from[k].key >> shift) & mask];
+    std::size_t at = 0;
+    for (auto& p : place) at += std::exchange(p, at);
+    for (std::size_t k = 0; k < n; ++k) {
+      to[place[(from[k].key >> shift) & mask]++] = from[k];
+    }
+    std::swap(from, to);
+  }
+  if (from != rows) std::copy(from, from + n, rows);
+  if (!large) return;
+  // Each place is now the end of its bucket.
+  std::size_t begin = 0;
+  for (const std::size_t end : place) {
+    SortPart(rows + begin, end - begin, spare, bits - kDigit);
+    begin = end;
+  }
 }
 
 }  // namespace vigitensor

@@ -214,6 +214,32 @@ test_that("a column of another name, and threads, make no difference", {
   expect_identical(one, three)
 })
 
+test_that("many people: any order, ids close or far apart, whole doses or not", {
+  withr::local_seed(31)
+  n <- 160000
+  d <- data.frame(person_id = sample.int(20000L, n, TRUE),
+                  drug = sample(c("a", "b", "c"), n, TRUE),
+                  date = sample.int(900L, n, TRUE), days_supply = 30L)
+  base <- plain(d, grace = 5)
+  expect_identical(plain(d[sample(n), ], grace = 5), base)
+  by_group <- order(base$person_id, base$drug, base$start)
+  expect_identical(by_group, seq_len(nrow(base)))
+  # Carry-over loses no day.
+  counts <- attr(exposure_episodes(d, grace = 5), "counts")
+  expect_identical(sum(base$stop - base$start), 30 * n + counts$bridged_days)
+  same_but_ids <- function(x) expect_identical(x[-1], base[-1])
+  # One person so far from the others that all these are sorted at once.
+  far <- d
+  far$person_id[d$person_id == 20000L] <- 2000000000L
+  same_but_ids(plain(far, grace = 5))
+  same_but_ids(plain(transform(d, person_id = person_id - 30000L), grace = 5))
+  same_but_ids(plain(transform(d, days_supply = 30), grace = 5))
+  same_but_ids(plain(transform(d, daily_dose = 1), dose = "daily_dose",
+                     grace = 5))
+  ids <- factor(d$person_id)
+  same_but_ids(plain(transform(d, person_id = ids), grace = 5))
+})
+
 test_that("records go to wce() as they are", {
   sim <- simulate_wce(150, days = 150, users = 0.8, seed = 4)
   d <- with(sim$records, data.frame(person_id, drug, date = start,
