@@ -53,16 +53,20 @@ table_ids <- function(ctx, name) {
   if (is.atomic(x)) x else NULL
 }
 
+# How ids are told apart: only ids of one kind are compared; NULL: not at all.
+id_kind <- function(ctx, name) {
+  x <- ctx$tables[[name]][[ctx$id]]
+  if (is.null(x) || !is.atomic(x)) return(NULL)
+  if (is.factor(x) || is.character(x)) "text" else
+    if (is_integer64(x)) "bits" else "number"
+}
+
 # Rows of table `name` in table `of` ("people", "deaths"); NULL when not known.
 rows_in <- function(ctx, name, of) {
-  one <- table_ids(ctx, name)
-  other <- table_ids(ctx, of)
-  if (is.null(one) || is.null(other) ||
-        is.character(one) != is.character(other) ||
-        !identical(attr(one, "bits"), attr(other, "bits"))) {
-    return(NULL)
-  }
-  match(as.vector(one), as.vector(other))
+  kind <- id_kind(ctx, name)
+  if (is.null(kind) || !identical(kind, id_kind(ctx, of))) return(NULL)
+  ids <- coded_column(ctx, name, ctx$id)
+  match(ids$values, as.vector(table_ids(ctx, of)))[ids$code]
 }
 
 over_tables <- function(ctx, names, find) {
@@ -114,6 +118,39 @@ rows_of_values <- function(x, mark) {
   if (is.factor(x)) which(mark[as.integer(x)]) else which(mark)
 }
 
+# The different values of a column, and the place of each row's among them: ids
+# and codes come again and again. Kept until a repair changes the column.
+# Value: list(values, code); values without a class, those of 64-bit integers
+# as bits.
+coded_column <- function(ctx, table, column) {
+  known <- ctx$coded[[table]][[column]]
+  if (!is.null(known)) return(known)
+  x <- ctx$tables[[table]][[column]]
+  coded <- if (is.factor(x)) {
+    list(values = levels(x), code = as.integer(x))
+  } else {
+    code_values(as.vector(unclass(x)))
+  }
+  ctx$coded[[table]][[column]] <- coded
+  coded
+}
+
+code_values <- function(x) {
+  if (is.integer(x) || is.double(x)) {
+    coded <- code_values_cpp(x)
+    return(list(values = x[coded$row], code = coded$code))
+  }
+  values <- unique(x)
+  list(values = values, code = match(x, values))
+}
+
+# Rows whose value is one of those that find() tells of all different values.
+rows_with_value <- function(ctx, s, find) {
+  coded <- coded_column(ctx, s$table, s$given)
+  hit <- find(coded$values)
+  if (any(hit, na.rm = TRUE)) which(hit[coded$code]) else integer()
+}
+
 change_strings <- function(x, change) {
   if (is.factor(x)) {
     levels(x) <- change(levels(x))
@@ -121,6 +158,10 @@ change_strings <- function(x, change) {
   } else {
     change(x)
   }
+}
+
+beyond_ascii <- function(x) {
+  grepl("[^\x01-\x7f]", x, perl = TRUE, useBytes = TRUE)
 }
 
 # Bytes that are not UTF-8, or strings that say they are of another encoding.
@@ -139,6 +180,10 @@ to_utf8 <- function(x) {
 find_encoding <- function(ctx) {
   over_columns(ctx, types = c("id", "code"), function(x, s) {
     if (!is.character(x) && !is.factor(x)) return(NULL)
+    # Strings without bytes beyond ASCII are the same in all encodings.
+    if (!any(beyond_ascii(coded_column(ctx, s$table, s$given)$values))) {
+      return(NULL)
+    }
     rows_of_values(x, not_utf8(strings_of(x)))
   })
 }
@@ -146,18 +191,19 @@ find_encoding <- function(ctx) {
 find_blanks <- function(ctx) {
   over_columns(ctx, types = c("id", "code"), function(x, s) {
     if (!is.character(x) && !is.factor(x)) return(NULL)
-    strings <- strings_of(x)
-    # useBytes: blanks are to be found whatever the encoding.
-    rows_of_values(x, grepl("^[ \t]|[ \t]$", strings, useBytes = TRUE))
+    rows_with_value(ctx, s, function(strings) {
+      # useBytes: blanks are to be found whatever the encoding.
+      grepl("^[ \t]|[ \t]$", strings, useBytes = TRUE)
+    })
   })
 }
 
 find_id_precision <- function(ctx) {
   over_columns(ctx, types = "id", function(x, s) {
     if (is.character(x) || is.factor(x)) {
-      like <- grepl("^[0-9][.]?[0-9]*[eE][+]?[0-9]+$", strings_of(x),
-                    useBytes = TRUE)
-      return(rows_of_values(x, like))
+      return(rows_with_value(ctx, s, function(strings) {
+        grepl("^[0-9][.]?[0-9]*[eE][+]?[0-9]+$", strings, useBytes = TRUE)
+      }))
     }
     if (!is.double(x) || is_integer64(x)) return(NULL)
     which(abs(x) >= 2^53 | x != floor(x))
@@ -224,72 +270,64 @@ find_duplicate_people <- function(ctx) {
   })
 }
 
-# As duplicated() of a data frame, in linear time and exactly: columns become
-# numbers, and two columns of numbers one.
-duplicated_rows <- function(data) {
-  rows <- seq_len(nrow(data))
-  code <- numeric(nrow(data))
-  size <- 1 # codes are below this
-  for (x in as.list(data)) {
-    if (is.list(x)) return(duplicated(data))
-    if (is_integer64(x)) x <- unclass(x)
-    x <- x[rows]
-    x <- if (is.factor(x)) as.integer(x) else match(x, unique(x))
-    x[is.na(x)] <- 0L
-    width <- max(x, 0L) + 1
-    if (size * width > 2^52) {
-      # Few are left: rows with a code that no other row has repeat nothing.
-      alike <- duplicated(code) | duplicated(code, fromLast = TRUE)
-      rows <- rows[alike]
-      x <- x[alike]
-      code <- code[alike]
-      code <- as.double(match(code, unique(code)))
-      size <- max(code, 0) + 1
-    }
-    code <- code * width + x
-    size <- size * width
-  }
-  repeats <- logical(nrow(data))
-  repeats[rows[duplicated(code)]] <- TRUE
-  repeats
+# As duplicated() of a data frame, in linear time and exactly.
+#   coded  function(column name) -> codes of a column of strings
+duplicated_rows <- function(data, coded = NULL) {
+  plain <- vapply(data, function(x) is.atomic(x) && is.null(dim(x)), NA)
+  if (!all(plain) || !length(plain)) return(duplicated(data))
+  if (anyDuplicated(names(data))) coded <- NULL
+  columns <- lapply(seq_along(data), function(k) {
+    x <- data[[k]]
+    if (is.numeric(unclass(x)) || is.logical(x)) return(unclass(x))
+    if (is.null(coded)) code_values(x)$code else coded(names(data)[k])
+  })
+  repeated_rows_cpp(columns, vapply(data, is_integer64, NA))
 }
 
-# Pairs of a reversal and what it cancels; rows of both, and reversals alone.
+# Pairs of a reversal and what it cancels; rows of both, and reversals alone, as
+# rows of the table that was given: the second rule asks after the first has
+# been repaired, which leaves alone who was alone.
 match_reversals <- function(ctx) {
+  ctx$reversals <- ctx$reversals %||% lapply(find_reversals(ctx), function(k) {
+    ctx$row$dispensings[k]
+  })
+  lapply(ctx$reversals, function(rows) {
+    at <- match(rows, ctx$row$dispensings)
+    at[!is.na(at)]
+  })
+}
+
+find_reversals <- function(ctx) {
+  none <- list(pairs = integer(), alone = integer())
   d <- ctx$tables$dispensings
-  ids <- table_ids(ctx, "dispensings")
   day <- table_days(ctx, "dispensings")
-  if (is.null(d$quantity) || !is.numeric(d$quantity) || is.null(ids) ||
-        is.null(day) || is.null(d$drug)) {
-    return(list(pairs = integer(), alone = integer()))
+  if (is.null(d$quantity) || !is.numeric(d$quantity) || is.null(d$drug) ||
+        is.null(id_kind(ctx, "dispensings")) || is.null(day)) {
+    return(none)
   }
-  negative <- which(d$quantity < 0)
-  drug <- as.character(d$drug)
-  person <- match(as.vector(ids), unique(as.vector(ids)[negative]))
-  rows <- which(!is.na(person) & !is.na(day) & !is.na(d$quantity) &
-                  d$quantity != 0)
-  key <- paste(person[rows], match(drug[rows], unique(drug)),
-               format(abs(d$quantity[rows]), digits = 15))
-  # On one day, dispensings come before reversals.
-  rows <- rows[order(key, day[rows], d$quantity[rows] < 0, rows,
-                     method = "radix")]
-  key <- sort(key, method = "radix")
-  # As brackets: a reversal closes the last dispensing that is still open.
+  amount <- abs(plain_double(d$quantity))
+  usable <- !is.na(day) & !is.na(amount) & d$quantity != 0
+  back <- which(usable & d$quantity < 0)
+  if (!length(back)) return(none)
+  person <- coded_column(ctx, "dispensings", ctx$id)$code
+  drug <- coded_column(ctx, "dispensings", "drug")
+  # Rows of people, drugs and amounts that were taken back.
+  of_person <- logical(max(person, 0L, na.rm = TRUE))
+  of_person[person[back]] <- TRUE
+  rows <- which(of_person[person] & usable)
+  amounts <- code_values(amount[rows])
+  size <- code_values(format(amounts$values, digits = 15))$code[amounts$code]
+  key <- code_values(person[rows] * (length(drug$values) + 1) +
+                       ifelse(is.na(drug$code[rows]), 0, drug$code[rows]))$code
+  key <- (key - 1) * (max(size) + 1) + size
   is_back <- d$quantity[rows] < 0
-  new_key <- c(TRUE, key[-1L] != key[-length(key)])
-  stack <- integer(length(rows))
-  partner <- integer(length(rows))
-  top <- 0L
-  for (k in seq_along(rows)) {
-    if (new_key[k]) top <- 0L
-    if (!is_back[k]) {
-      top <- top + 1L
-      stack[top] <- k
-    } else if (top > 0L) {
-      partner[c(k, stack[top])] <- c(stack[top], k)
-      top <- top - 1L
-    }
-  }
+  mine <- which(key %in% unique(key[is_back]))
+  rows <- rows[mine]
+  # On one day, dispensings come before reversals.
+  o <- order(key[mine], day[rows], is_back[mine], method = "radix")
+  rows <- rows[o]
+  is_back <- is_back[mine][o]
+  partner <- cancelled_rows_cpp(key[mine][o], is_back)
   list(pairs = sort(rows[partner > 0L]),
        alone = sort(rows[is_back & partner == 0L]))
 }
@@ -314,7 +352,9 @@ find_unknown_codes <- function(ctx) {
     x <- ctx$tables[[table]][[column]]
     known <- ctx$known[[column]]
     if (is.null(x) || is.null(known)) return(NULL)
-    finding(table, column, which(!has_code(as.character(x), known)))
+    coded <- coded_column(ctx, table, column)
+    known <- has_code(as.character(coded$values), known)
+    finding(table, column, which(!known[coded$code] | is.na(coded$code)))
   }
   c(one("dispensings", "drug"), one("diagnoses", "code"))
 }
@@ -339,23 +379,19 @@ find_after_death <- function(ctx) {
 }
 
 find_outside_coverage <- function(ctx) {
-  if (is.null(ctx$tables$coverage)) return(NULL)
-  ids <- as.vector(table_ids(ctx, "coverage"))
+  kind <- id_kind(ctx, "coverage")
+  if (is.null(kind)) return(NULL)
+  ids <- coded_column(ctx, "coverage", ctx$id)
   from <- table_days(ctx, "coverage")
   to <- table_days(ctx, "coverage", last_date)
-  use <- which(!is.na(ids) & is.finite(from) & is.finite(to) & to >= from)
-  values <- unique(ids[use])
-  covered <- union_intervals(match(ids[use], values), from[use], to[use] + 1)
+  use <- which(!is.na(ids$values[ids$code]) & is.finite(from) &
+                 is.finite(to) & to >= from)
+  covered <- union_intervals(ids$code[use], from[use], to[use] + 1)
   over_tables(ctx, dated_tables, function(name) {
-    if (is.null(rows_in(ctx, name, "coverage"))) return(NULL)
-    code <- match(as.vector(table_ids(ctx, name)), values)
     day <- table_days(ctx, name)
-    ok <- !is.na(code) & is.finite(day)
-    inside <- rep(FALSE, length(day))
-    if (any(ok) && length(covered$code)) {
-      axis <- interval_axis(covered, range(day[ok], day[ok] + 1))
-      inside[ok] <- is_inside(axis, code[ok], day[ok] + 1)
-    }
-    which(!inside & !is.na(day))
+    if (!identical(id_kind(ctx, name), kind) || is.null(day)) return(NULL)
+    mine <- coded_column(ctx, name, ctx$id)
+    code <- match(mine$values, ids$values)[mine$code]
+    days_outside_cpp(code, day, covered$code, covered$start, covered$stop)
   })
 }

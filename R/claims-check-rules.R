@@ -64,7 +64,9 @@ claims_rules <- list(
     "rows repeat an earlier one in all columns.",
     "\"duplicates\" drops the repeats.", function(ctx) {
       over_tables(ctx, names(ctx$tables), function(name) {
-        which(duplicated_rows(ctx$tables[[name]]))
+        which(duplicated_rows(ctx$tables[[name]], function(column) {
+          coded_column(ctx, name, column)$code
+        }))
       })
     }, "drop"
   ),

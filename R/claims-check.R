@@ -98,6 +98,7 @@ check_claims <- function(dispensings = NULL, people = NULL, coverage = NULL,
   ctx$row <- lapply(tables, function(t) seq_len(nrow(t)))
   ctx$schema <- schema_of_tables(names(tables), id)
   ctx$id <- id
+  ctx$coded <- list()
   ctx$known <- list(drug = drugs, code = codes)
   ctx$days <- list(first = first_day, last = last_day)
 
@@ -145,15 +146,33 @@ repair_claims <- function(ctx, rule, found) {
     if (identical(rule$repair, "drop")) {
       gone <- unique(unlist(lapply(mine, `[[`, "rows")))
       if (!length(gone)) next
-      ctx$tables[[name]] <- ctx$tables[[name]][-gone, , drop = FALSE]
-      ctx$row[[name]] <- ctx$row[[name]][-gone]
+      keep <- seq_along(ctx$row[[name]])[-gone]
+      ctx$tables[[name]] <- only_rows(ctx$tables[[name]], keep)
+      ctx$row[[name]] <- ctx$row[[name]][keep]
+      for (column in names(ctx$coded[[name]])) {
+        ctx$coded[[name]][[column]]$code <-
+          ctx$coded[[name]][[column]]$code[keep]
+      }
     } else {
       for (f in mine) {
         x <- ctx$tables[[name]][[f$column]]
         ctx$tables[[name]][[f$column]] <- rule$repair(x)
+        ctx$coded[[name]][[f$column]] <- NULL
       }
     }
   }
+}
+
+# As data[keep, , drop = FALSE], which looks through the names of all rows.
+only_rows <- function(data, keep) {
+  plain <- identical(class(data), "data.frame") &&
+    all(vapply(data, function(x) is.null(dim(x)), NA))
+  if (!plain) return(data[keep, , drop = FALSE])
+  names <- attr(data, "row.names")[keep]
+  data <- lapply(data, function(x) x[keep])
+  class(data) <- "data.frame"
+  attr(data, "row.names") <- names
+  data
 }
 
 new_claims_check <- function(findings, tables, repaired) {

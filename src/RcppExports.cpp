@@ -10,6 +10,56 @@ Rcpp::Rostream<true>&  Rcpp::Rcout = Rcpp::Rcpp_cout_get();
 Rcpp::Rostream<false>& Rcpp::Rcerr = Rcpp::Rcpp_cerr_get();
 #endif
 
+// repeated_rows_cpp
+Rcpp::LogicalVector repeated_rows_cpp(Rcpp::List columns, Rcpp::LogicalVector exact);
+RcppExport SEXP _vigitensor_repeated_rows_cpp(SEXP columnsSEXP, SEXP exactSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type columns(columnsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::LogicalVector >::type exact(exactSEXP);
+    rcpp_result_gen = Rcpp::wrap(repeated_rows_cpp(columns, exact));
+    return rcpp_result_gen;
+END_RCPP
+}
+// code_values_cpp
+Rcpp::List code_values_cpp(SEXP x);
+RcppExport SEXP _vigitensor_code_values_cpp(SEXP xSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< SEXP >::type x(xSEXP);
+    rcpp_result_gen = Rcpp::wrap(code_values_cpp(x));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cancelled_rows_cpp
+Rcpp::IntegerVector cancelled_rows_cpp(Rcpp::NumericVector key, Rcpp::LogicalVector is_reversal);
+RcppExport SEXP _vigitensor_cancelled_rows_cpp(SEXP keySEXP, SEXP is_reversalSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type key(keySEXP);
+    Rcpp::traits::input_parameter< Rcpp::LogicalVector >::type is_reversal(is_reversalSEXP);
+    rcpp_result_gen = Rcpp::wrap(cancelled_rows_cpp(key, is_reversal));
+    return rcpp_result_gen;
+END_RCPP
+}
+// days_outside_cpp
+Rcpp::IntegerVector days_outside_cpp(Rcpp::IntegerVector code, Rcpp::NumericVector day, Rcpp::IntegerVector interval_code, Rcpp::NumericVector start, Rcpp::NumericVector stop);
+RcppExport SEXP _vigitensor_days_outside_cpp(SEXP codeSEXP, SEXP daySEXP, SEXP interval_codeSEXP, SEXP startSEXP, SEXP stopSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type code(codeSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type day(daySEXP);
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type interval_code(interval_codeSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type start(startSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type stop(stopSEXP);
+    rcpp_result_gen = Rcpp::wrap(days_outside_cpp(code, day, interval_code, start, stop));
+    return rcpp_result_gen;
+END_RCPP
+}
 // unit_rows_cpp
 Rcpp::List unit_rows_cpp(const Rcpp::NumericVector& entry, const Rcpp::NumericVector& exit, const Rcpp::IntegerVector& event, double n_rows, const Rcpp::IntegerVector& first, const Rcpp::NumericVector& start, const Rcpp::NumericVector& stop, const Rcpp::NumericVector& dose, const Rcpp::NumericVector& cum);
 RcppExport SEXP _vigitensor_unit_rows_cpp(SEXP entrySEXP, SEXP exitSEXP, SEXP eventSEXP, SEXP n_rowsSEXP, SEXP firstSEXP, SEXP startSEXP, SEXP stopSEXP, SEXP doseSEXP, SEXP cumSEXP) {
@@ -179,6 +229,10 @@ END_RCPP
 }
 
 static const R_CallMethodDef CallEntries[] = {
+    {"_vigitensor_repeated_rows_cpp", (DL_FUNC) &_vigitensor_repeated_rows_cpp, 2},
+    {"_vigitensor_code_values_cpp", (DL_FUNC) &_vigitensor_code_values_cpp, 1},
+    {"_vigitensor_cancelled_rows_cpp", (DL_FUNC) &_vigitensor_cancelled_rows_cpp, 2},
+    {"_vigitensor_days_outside_cpp", (DL_FUNC) &_vigitensor_days_outside_cpp, 5},
     {"_vigitensor_unit_rows_cpp", (DL_FUNC) &_vigitensor_unit_rows_cpp, 9},
     {"_vigitensor_episodes_cpp", (DL_FUNC) &_vigitensor_episodes_cpp, 12},
     {"_vigitensor_hardware_threads_cpp", (DL_FUNC) &_vigitensor_hardware_threads_cpp, 0},

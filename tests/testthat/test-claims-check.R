@@ -162,3 +162,35 @@ test_that("prints and messages hold no values of patients", {
   expect_false(grepl("777", shown))
   expect_match(shown, "unknown_person, dispensings: .* [(]1 row[)]")
 })
+
+test_that("repeated rows, codes of values and days outside are R's own", {
+  withr::local_seed(7)
+  n <- 3000L
+  odd <- c(NA, NaN, 0, -0, 1.5, Inf, -Inf)
+  d <- data.frame(a = sample(odd, n, TRUE), b = sample(c(NA, 1:9), n, TRUE),
+                  c = sample(c(NA, TRUE, FALSE), n, TRUE),
+                  d = factor(sample(c("x", "y", NA), n, TRUE)),
+                  e = sample(c("u", "v", NA), n, TRUE),
+                  f = as.Date("2024-01-01") + sample(5, n, TRUE))
+  # duplicated() pastes NaN and NA apart, and 0 and -0 together, as we do.
+  expect_identical(duplicated_rows(d), duplicated(d))
+  expect_identical(duplicated_rows(d[0, ]), logical())
+  expect_identical(duplicated_rows(d[c("a", "a")]), duplicated(d["a"]))
+  for (x in list(d$a, d$b, sample.int(1e6L, n), stats::rnorm(n))) {
+    coded <- code_values(x)
+    expect_identical(coded$values, unique(x))
+    expect_identical(coded$code, match(x, unique(x)))
+  }
+  code <- sample(c(1:40, NA), n, TRUE)
+  day <- sample(c(0:60, NA), n, TRUE)
+  set <- union_intervals(sample(c(1:20, 35L), 50, TRUE), sample(60, 50, TRUE),
+                         60 + sample(-5:9, 50, TRUE))
+  set <- lapply(set, `[`, set$stop > set$start)
+  inside <- vapply(seq_len(n), function(k) {
+    any(set$code == code[k] & set$start <= day[k] & day[k] < set$stop)
+  }, NA)
+  expect_identical(
+    days_outside_cpp(code, day, set$code, set$start, set$stop),
+    which(!is.na(day) & !(inside %in% TRUE))
+  )
+})

@@ -214,7 +214,7 @@ test_that("a column of another name, and threads, make no difference", {
   expect_identical(one, three)
 })
 
-test_that("many people: any order, ids close or far apart, whole doses or not", {
+test_that("many people: order of rows, distance of ids, kinds of columns", {
   withr::local_seed(31)
   n <- 160000
   d <- data.frame(person_id = sample.int(20000L, n, TRUE),
