@@ -5,6 +5,7 @@
 # looked up in env. Value: list(rows, terms, tables = cumulated bases of the
 # selected fit by term, inequality = its matrix or NULL, design).
 wce_again <- function(fit, data = NULL, records = NULL, env = globalenv()) {
+  refuse_other_models(fit)
   call <- fit$call
   formula <- fit$formula
   environment(formula) <- env
@@ -28,6 +29,15 @@ wce_again <- function(fit, data = NULL, records = NULL, env = globalenv()) {
        tables = lapply(chosen, `[[`, "table"),
        inequality = design_inequalities(chosen, ncol(design$rows$x)),
        design = design)
+}
+
+# Residuals, baselines and replicates are those of a cohort.
+refuse_other_models <- function(fit) {
+  if (is.null(fit$model)) return(invisible())
+  abort_input(
+    sprintf("This is not available for a %s.", fit$model$name),
+    i = "It needs the follow-up of a cohort: `wce()`.", code = "other_model"
+  )
 }
 
 look_up <- function(expression, env, name) {

@@ -21,7 +21,8 @@ print.weight_function <- function(x, n = 10L, ...) {
 print.hazard_ratio <- function(x, ...) {
   term <- attr(x, "term")
   level <- attr(x, "level")
-  cat("Hazard ratio", if (nrow(x) != 1L) "s",
+  measure <- attr(x, "measure") %||% "hazard ratio"
+  cat(sub("^(.)", "\\U\\1", measure, perl = TRUE), if (nrow(x) != 1L) "s",
       if (!is.null(term)) paste0(" of ", term),
       if (!is.null(level)) paste0(", ", format_level(level), " interval"),
       describe_replicates(x), "\n", sep = "")

@@ -239,8 +239,10 @@ hazard_ratio.wce <- function(fit, profile, reference = 0, level = 0.95,
   log_hr <- drop(histories$contrasts %*% known$b)
   se <- contrast_se(histories$contrasts, known$var)
   z <- stats::qnorm((1 + level) / 2)
-  new_hazard_ratio(histories$labels, log_hr, se, log_hr - z * se,
-                   log_hr + z * se, exposure, level, "wald")
+  found <- new_hazard_ratio(histories$labels, log_hr, se, log_hr - z * se,
+                            log_hr + z * se, exposure, level, "wald")
+  attr(found, "measure") <- fit$model$measure
+  found
 }
 
 # lower, upper: on the log scale.

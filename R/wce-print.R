@@ -17,7 +17,7 @@ print.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
     cat("\n")
     print_exposure(x$exposures[[k]], x$unit)
     print_records(x$exposures[[k]], x$counts$records[[k]])
-    print_total(total[k, ], x$exposures[[k]], x$unit, level)
+    print_total(total[k, ], x$exposures[[k]], x$model$short, level)
   }
   cat("\n")
   print_choice(x)
@@ -37,7 +37,7 @@ print.summary.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
     cat("\n")
     print_exposure(x$exposures[[k]], x$unit)
     print_records(x$exposures[[k]], x$counts$records[[k]])
-    print_total(x$total[k, ], x$exposures[[k]], x$unit, x$level)
+    print_total(x$total[k, ], x$exposures[[k]], x$model$short, x$level)
     print_weights(x$weights[[k]], x$unit, x$level)
   }
   if (NROW(x$selection) > 1L) {
@@ -66,7 +66,8 @@ format_p <- function(p) {
 }
 
 print_header <- function(x) {
-  cat("Weighted cumulative exposure Cox model\n")
+  cat("Weighted cumulative exposure ", x$model$name %||% "Cox model", "\n",
+      sep = "")
   cat_wrapped(paste(deparse(x$formula, width.cutoff = 500L), collapse = " "),
               indent = 2L, exdent = 4L)
   cat("\n")
@@ -75,7 +76,9 @@ print_header <- function(x) {
     count_of(x$n_subjects, "subject"), ", ", count_of(x$nevent, "event"), ", ",
     count_of(x$n_rows, "row"),
     if (joined < x$n_rows) sprintf(" (%s when joined)", format_count(joined)),
-    ", ", count_of(x$n_pairs, "exposed pair"), " of row and event time"
+    ", ", if (is.null(x$model)) {
+      paste(count_of(x$n_pairs, "exposed pair"), "of row and event time")
+    } else count_of(x$n_pairs, x$model$rows)
   )
   strata <- length(x$meta$strata)
   clusters <- x$meta$clusters
@@ -86,7 +89,7 @@ print_header <- function(x) {
         sprintf("%s of `%s`", count_of(clusters$n, "cluster"), clusters$label)
     )
   }
-  cat(tools::toTitleCase(x$ties), " ties, ",
+  cat(if (!is.null(x$ties)) paste0(tools::toTitleCase(x$ties), " ties, "),
       if (strata > 1L) sprintf("%s strata, ", format_count(strata)),
       if (!is.null(x$meta$weights)) sprintf("weights `%s`, ", x$meta$weights),
       "engine \"", x$engine, "\"\n", sep = "")
@@ -130,7 +133,7 @@ print_exposure <- function(exposure, unit) {
   )
 }
 
-print_total <- function(total, exposure, unit, level) {
+print_total <- function(total, exposure, ratio, level) {
   if (is.na(total$log_hr)) {
     uncovered <- exposure$lags[!exposure$covered]
     cat_wrapped(
@@ -143,7 +146,8 @@ print_total <- function(total, exposure, unit, level) {
   } else {
     cat_wrapped(
       "Dose 1 at all lags against none: ",
-      format_interval(total$hr, total$lower, total$upper, level),
+      format_interval(total$hr, total$lower, total$upper, level,
+                      ratio %||% "HR"),
       indent = 2L, exdent = 4L
     )
   }

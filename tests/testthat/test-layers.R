@@ -48,6 +48,8 @@ floors <- list(
   "^wce-(basis|cases|check|clock|constraint|covariates|design)" = 2L,
   "^wce-(exposure|formula)" = 2L,
   "^wce-(profile|reference|shape)" = 2L,
+  "^wce-(features|pieces)" = 2L,
+  "^wce-(case-control|index|likelihoods|person-time|riskset)" = 5L,
   "^wce-(bands|fit|grid|robust|warn)" = 3L,
   "^store-again$" = 4L,
   "^store(-|$)" = 3L,

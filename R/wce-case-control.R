@@ -1,0 +1,92 @@
+#' Weighted cumulative exposure in case-control studies
+#'
+#' The exposure terms of [wce()] in a nested case-control study (conditional
+#' logistic regression, when the formula has `strata()`) or an unmatched one
+#' (logistic regression). Doses are looked back at from the index time of each
+#' row.
+#'
+#' With sets of one case and the controls that were at risk at its time (see
+#' [sample_riskset()]), the weight function is that of the hazard of the whole
+#' cohort, with wider intervals. Without `strata()`, a weight is a log odds
+#' ratio.
+#'
+#' @inheritParams wce
+#' @param formula `case ~ covariates + exposure("drug") + strata(set)`, where
+#'   `case` is 0/1 or logical. [exposure()] names drugs of `records`.
+#' @param data Data frame, one row per person of a set: a person may be in
+#'   several sets.
+#' @param time The column of index times, bare or as a string: the end of the
+#'   time unit of the event, as `stop` in [wce()].
+#' @param records Data frame of dispensings, see [wce()].
+#' @return An object of class `wce`, with `model`. [weight_function()],
+#'   [hazard_ratio()] (an odds ratio for unmatched data), [total_effect()],
+#'   [refit()], plots and tidiers work on it; what needs the follow-up of a
+#'   cohort, such as residuals and [bootstrap()], is refused.
+#' @section Errors: As in [wce()]; `vigitensor_error_no_event` when cases or
+#'   controls are missing.
+#' @seealso [sample_riskset()], [wce_self_controlled()], [wce_poisson()]
+#' @export
+#' @examples
+#' set.seed(1)
+#' sets <- sample_riskset(
+#'   Surv(entry, exit, event) ~ strata(sex), data = claims_people,
+#'   id = person_id, controls = 3
+#' )
+#' fit <- wce_case_control(
+#'   case ~ age + exposure("drug_a") + strata(set), data = sets,
+#'   id = person_id, time = time, records = claims_dispensings, cutoff = 90,
+#'   nknots = 1, constrained = "right", engine = "reference"
+#' )
+#' fit
+wce_case_control <- function(formula, data, id, time, records, cutoff = NULL,
+                             nknots = 1:3, constrained = FALSE, order = 4,
+                             basis = "clamped", lag_in = 0, criterion = "bic",
+                             clock = "auto", unit = "day",
+                             engine = getOption("vigitensor.engine", "auto"),
+                             control = wce_control(), ...) {
+  call <- without_data(match.call())
+  check_no_more(..., known = setdiff(names(formals(wce_case_control)), "..."))
+  criterion <- check_word(criterion, c("bic", "aic"), "criterion")
+  clock <- check_word(clock, c("auto", "unit", "continuous"), "clock")
+  control <- do.call(wce_control, as.list(control))
+  check_table(data, "data")
+  parts <- split_formula(formula)
+  refuse_cluster(parts)
+  id <- id_column(rlang::enquo(id), names(data))
+  defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
+                   constrained = constrained, shape = "free", order = order,
+                   basis = basis)
+  design <- index_design(parts, data, id, time_name(rlang::enquo(time)),
+                         records, defaults, clock)
+  engine <- numba_engine(engine)
+  matched <- !is.null(design$meta$strata)
+  if (matched) {
+    cases <- rowsum(design$at$y, design$at$stratum)
+    ties <- if (max(cases) > 1) "exact" else "breslow"
+    maximise <- function(z, at) {
+      fit_conditional(z, at, ties, engine, control)
+    }
+    model <- list(name = "conditional logistic model",
+                  sets = length(cases), measure = "hazard ratio", short = "HR",
+                  rows = "exposed row")
+  } else {
+    design$at$x <- cbind(`(Intercept)` = 1, design$at$x)
+    maximise <- function(z, at) fit_glm(z, at, stats::binomial())
+    model <- list(name = "logistic model", measure = "odds ratio",
+                  short = "OR", rows = "exposed row")
+  }
+  finish_rows_fit(fit_rows(design, maximise, criterion), call, formula,
+                  c(defaults, id = id), engine, design$clock, unit, model)
+}
+
+# Likelihoods of rows have two engines: R's own and the one on the processor.
+numba_engine <- function(engine) {
+  engine <- choose_engine(engine)
+  if (engine == "torch") "cpu" else engine
+}
+
+refuse_cluster <- function(parts) {
+  if (is.null(parts$cluster)) return(invisible())
+  abort_input("`cluster()` is for `wce()` alone.",
+              i = "Leave it out of the formula.", code = "unsupported_term")
+}
