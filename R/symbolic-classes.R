@@ -1,7 +1,7 @@
 # Classes and methods of S4, as few as there must be: R dispatches `%*%` by S4
 # alone before 4.3, and prints objects with the S4 bit by show().
 
-#' @importFrom methods setOldClass setMethod signature show
+#' @importFrom methods coerce setAs setOldClass setMethod signature show
 setOldClass(c("ComplexLazyTensor", "LazyTensor", "symbolic"))
 setOldClass(c("traced_array", "symbolic"))
 setOldClass(c("device_array", "symbolic"))
@@ -10,6 +10,11 @@ setOldClass(c("device_transpose", "symbolic"))
 #' @exportMethod show
 #' @noRd
 setMethod("show", "symbolic", function(object) print(object))
+
+# ifelse() asks for it.
+#' @exportMethod coerce
+#' @noRd
+setAs("symbolic", "logical", function(from) abort_conversion(from, "as"))
 
 # R dispatches `%*%` by S4 alone before 4.3.
 #' @rdname symbolic_dense

@@ -129,18 +129,24 @@ mean.device_array <- function(x, ...) sum(x) / length(x)
 # rowSums() and the like are no generics, see is.array.traced_array().
 #' @export
 is.array.device_array <- function(x) {
-  asker <- sys.function(sys.parent())
-  frame <- parent.frame()
-  answer_asker(asker, frame, function(what) {
-    size <- dim(x)
-    if (length(size) != 2L) abort_undefined(what, "device vectors")
-    rows <- startsWith(what, "row")
-    out <- if (rows) device_row_sums(x) else device_fold(x, "colsums")
-    if (endsWith(what, "Means")) out <- out / size[[if (rows) 2L else 1L]]
-    out
-  })
+  answer_caller(device_sums)
   !is.null(dim(x))
 }
+
+device_sums <- lapply(
+  c(rowSums = "rowSums", colSums = "colSums", rowMeans = "rowMeans",
+    colMeans = "colMeans"),
+  function(what) {
+    force(what)
+    function(at) {
+      size <- dim(at$x)
+      if (length(size) != 2L) abort_undefined(what, "device vectors")
+      rows <- startsWith(what, "row")
+      out <- if (rows) device_row_sums(at$x) else device_fold(at$x, "colsums")
+      if (endsWith(what, "Means")) out / size[[if (rows) 2L else 1L]] else out
+    }
+  }
+)
 
 device_row_sums <- function(x) {
   size <- c(nrow(x), 1L)

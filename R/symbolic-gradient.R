@@ -4,11 +4,14 @@
 #'
 #' `gradient()` differentiates an R function that returns one number. Inside,
 #' the argument is a traced array: arithmetic, mathematical functions, `sum()`,
-#' `mean()`, `prod()`, `min()`, `max()`, `rowSums()`, `colSums()`, `rowMeans()`,
-#' `colMeans()`, `cumsum()`, `%*%`, `t()`, `c()`, `cbind()`, `rbind()`,
-#' indexing, and `Vi()`, `Vj()`, `Pm()` with every reduction that has values
-#' (nested ones too) are differentiated exactly, by reverse mode. Anything else
-#' is an error that names the function; nothing is done by finite differences.
+#' `mean()`, `prod()`, `min()`, `max()`, `pmin()`, `pmax()`, `ifelse()`,
+#' `rowSums()` and the like, `cumsum()`, `var()`, `%*%`, `crossprod()`,
+#' `outer()`, `solve()`, `det()`, `chol()`, `diag()`, `t()`, `c()`, `rep()`,
+#' `cbind()`, `rbind()`, `matrix()`, `apply()` over rows or columns, `sapply()`,
+#' indexing and assignment by `x[i] <-`, and `Vi()`, `Vj()`, `Pm()` with every
+#' reduction that has values (nested ones too) are differentiated exactly, by
+#' reverse mode. Anything else is an error that names the function; nothing is
+#' done by finite differences.
 #'
 #' @param f A function of `x` (and of `...`) that returns one number.
 #' @param x Where: a vector, a matrix, or a list of these.
@@ -61,7 +64,8 @@ value_and_gradient <- function(f, x, ...) {
   at <- if (many) x else list(x)
   at <- lapply(at, gradient_point)
   traced <- lapply(at, new_traced, level = level)
-  out <- f(if (many) traced else traced[[1L]], ...)
+  seen <- with_own_functions(f)
+  out <- answering(seen(if (many) traced else traced[[1L]], ...))
   check_scalar(out)
   cells <- lapply(traced, cell_of)
   slopes <- vector("list", length(at))

@@ -58,10 +58,13 @@ leaf_names <- function(leaves) {
 
 # Base functions that would go through the list inside in silence.
 abort_conversion <- function(x, what) {
+  what <- called_name(sys.parent(), what)
   kind <- if (is_lazy(x)) "a LazyTensor" else "a traced array"
   abort_input(
     sprintf("`%s()` is not defined for %s.", what, kind),
-    i = if (is_lazy(x)) {
+    i = if (what == "ifelse") {
+      "`where(test, yes, no)` takes LazyTensors."
+    } else if (is_lazy(x)) {
       "`as.matrix()` or `K[i, j]` give numbers; `sum(K, \"j\")` and others too."
     } else {
       "Inside `gradient()` a function must be one that can be differentiated."
@@ -71,7 +74,10 @@ abort_conversion <- function(x, what) {
 }
 
 #' @export
-is.na.symbolic <- function(x) abort_conversion(x, "is.na")
+is.na.symbolic <- function(x) {
+  answer_caller(extremes_answers)
+  abort_conversion(x, "is.na")
+}
 #' @export
 as.double.symbolic <- function(x, ...) abort_conversion(x, "as.double")
 #' @export
@@ -93,7 +99,10 @@ sort.symbolic <- function(x, decreasing = FALSE, ...) {
 #' @export
 rev.symbolic <- function(x) abort_conversion(x, "rev")
 #' @export
-rep.symbolic <- function(x, ...) abort_conversion(x, "rep")
+rep.symbolic <- function(x, ...) {
+  answer_caller(extremes_answers)
+  abort_conversion(x, "rep")
+}
 #' @export
 unique.symbolic <- function(x, ...) abort_conversion(x, "unique")
 #' @importFrom stats median
@@ -102,6 +111,31 @@ median.symbolic <- function(x, na.rm = FALSE, ...) abort_conversion(x, "median")
 #' @importFrom stats quantile
 #' @export
 quantile.symbolic <- function(x, ...) abort_conversion(x, "quantile")
+#' @export
+anyNA.symbolic <- function(x, recursive = FALSE) abort_conversion(x, "anyNA")
+#' @export
+is.finite.symbolic <- function(x) abort_conversion(x, "is.finite")
+#' @export
+is.infinite.symbolic <- function(x) abort_conversion(x, "is.infinite")
+#' @export
+is.nan.symbolic <- function(x) abort_conversion(x, "is.nan")
+#' @export
+duplicated.symbolic <- function(x, incomparables = FALSE, ...) {
+  abort_conversion(x, "duplicated")
+}
+#' @export
+aperm.LazyTensor <- function(a, perm = NULL, ...) abort_conversion(a, "aperm")
+#' @export
+cbind.LazyTensor <- function(..., deparse.level = 1) {
+  abort_conversion(first_lazy(...), "cbind")
+}
+#' @export
+rbind.LazyTensor <- function(..., deparse.level = 1) {
+  abort_conversion(first_lazy(...), "rbind")
+}
+first_lazy <- function(...) Filter(is_lazy, list(...))[[1L]]
+#' @export
+names.LazyTensor <- function(x) NULL
 #' @export
 c.LazyTensor <- function(...) abort_conversion(..1, "c")
 #' @export
@@ -114,10 +148,6 @@ c.LazyTensor <- function(...) abort_conversion(..1, "c")
 `[[<-.symbolic` <- function(x, ..., value) abort_conversion(x, "[[<-")
 #' @export
 `dim<-.LazyTensor` <- function(x, value) abort_conversion(x, "dim<-")
-#' @export
-solve.traced_array <- function(a, b, ...) {
-  abort_undefined("solve", "traced arrays")
-}
 #' @export
 xtfrm.symbolic <- function(x) abort_conversion(x, "order")
 #' @export

@@ -111,6 +111,7 @@ traced_cumsum_plain <- function(g) if (is_traced(g)) traced_cumsum(g) else
 #' @export
 Summary.traced_array <- function(..., na.rm = FALSE) {
   generic <- .Generic
+  if (generic == "range") return(traced_c(min(...), max(...)))
   if (!generic %in% c("sum", "max", "min", "prod")) {
     abort_undefined(generic, "traced arrays")
   }
@@ -131,6 +132,11 @@ Summary.traced_array <- function(..., na.rm = FALSE) {
 }
 
 #' @export
+Complex.traced_array <- function(z) {
+  abort_undefined(.Generic, "traced arrays")
+}
+
+#' @export
 mean.traced_array <- function(x, ...) sum(x) / length(x)
 
 # Sums over columns (along = 1: a sum for each row) or over rows (2).
@@ -146,32 +152,12 @@ traced_sums <- function(x, along) {
   ), list(x))
 }
 
+# rowSums() and its like are no generics, and may not be masked. But they ask
+# is.array() first, which is one.
 #' @export
 is.array.traced_array <- function(x) {
-  asker <- sys.function(sys.parent())
-  frame <- parent.frame()
-  answer_asker(asker, frame, function(what) {
-    size <- dim(x)
-    if (length(size) != 2L) abort_undefined(what, "traced vectors")
-    rows <- startsWith(what, "row")
-    out <- traced_sums(x, if (rows) 1L else 2L)
-    if (endsWith(what, "Means")) out <- out / size[[if (rows) 2L else 1L]]
-    out
-  })
+  answer_caller(answers_of_array)
   !is.null(dim(x))
-}
-
-# rowSums() and its like are no generics, and may not be masked. But they ask
-# is.array() first, which is one: asked by them, its methods answer in their
-# place, by a return from their frame. answer: a function of the asker's name.
-answer_asker <- function(asker, frame, answer) {
-  known <- list(rowSums = base::rowSums, colSums = base::colSums,
-                rowMeans = base::rowMeans, colMeans = base::colMeans)
-  asked <- vapply(known, identical, NA, asker)
-  if (any(asked)) {
-    out <- answer(names(known)[asked])
-    rlang::eval_bare(rlang::expr(return(!!out)), frame)
-  }
 }
 
 # ---- matrices ---------------------------------------------------------------
@@ -204,20 +190,6 @@ traced_product <- function(x, y) {
   ), list(x, y))
 }
 
-# diag() and others ask.
-#' @export
-is.matrix.traced_array <- function(x) length(dim(x)) == 2L
-
-#' @export
-aperm.traced_array <- function(a, perm = NULL, ...) {
-  # apply() would take the list within a traced array apart.
-  if (identical(sys.function(sys.parent()), base::apply)) {
-    abort_undefined("apply", "traced arrays")
-  }
-  if (is.null(dim(a))) abort_undefined("aperm", "traced vectors")
-  traced_gather(a, aperm(index_array(a), perm))
-}
-
 #' @export
 `[.traced_array` <- function(x, ..., drop = TRUE) {
   traced_gather(x, index_array(x)[..., drop = drop])
@@ -226,9 +198,16 @@ aperm.traced_array <- function(a, perm = NULL, ...) {
 #' @export
 `[[.traced_array` <- function(x, ...) traced_gather(x, index_array(x)[[...]])
 
+# The places of x in its shape, under its names.
 index_array <- function(x) {
-  at <- seq_len(length(x))
-  if (!is.null(dim(x))) dim(at) <- dim(x)
+  x <- plain_value(x)
+  at <- seq_along(x)
+  if (is.null(dim(x))) {
+    names(at) <- names(x)
+  } else {
+    dim(at) <- dim(x)
+    dimnames(at) <- dimnames(x)
+  }
   at
 }
 
@@ -238,6 +217,7 @@ traced_gather <- function(x, at) {
     abort_input("A place lies outside a traced array.", code = "bad_place",
                 arg = "[")
   }
+  names(at) <- NULL
   if (!is_traced(x)) return(gather(x, at))
   trace_rule(list(
     value = function(x) gather(x, at),

@@ -11,6 +11,8 @@ new_traced <- function(value, level, parents = list(), pull = NULL) {
   cell <- list2env(list(value = value, level = level, parents = parents,
                         pull = pull, number = .symbolic$cells),
                    parent = emptyenv())
+  # What is left of a traced array where R has taken it apart.
+  class(cell) <- "traced_cell"
   asS4(structure(list(cell = cell), class = c("traced_array", "symbolic")))
 }
 
@@ -108,8 +110,6 @@ pull_back <- function(from, cotangent, of) {
 
 #' @export
 dim.traced_array <- function(x) dim(plain_value(x))
-#' @export
-length.traced_array <- function(x) length(plain_value(x))
 #' @export
 print.traced_array <- function(x, ...) {
   cat("<array traced by gradient()>\n")

@@ -185,24 +185,10 @@ test_that("what cannot be differentiated is an error with its name", {
   expect_match(conditionMessage(refused(function(x) sum(cumprod(x)))),
                "cumprod")
   refused(function(x) sum(x %% 2))
-  refused(function(x) range(x)[1])
-  refused(function(x) sum(as.numeric(x)), "conversion")
-  refused(function(x) sum(matrix(x, 2)), "conversion")
-  refused(function(x) stats::median(x), "conversion")
-  refused(function(x) sum(rep(x, 2)), "conversion")
-  refused(function(x) {
-    x[1] <- 0
-    sum(x)
-  }, "conversion")
+  refused(function(x) stats::quantile(x, 0.2), "conversion")
+  refused(function(x) sum(as.integer(x)), "conversion")
   refused(function(x) x, "not_scalar")
   refused(function(x) Vi(x), "not_scalar")
-  for (f in list(function(x) sum(apply(x, 1, sum)),
-                 function(x) sum(crossprod(x)), function(x) det(x[1:2, ]),
-                 function(x) sum(solve(x[1:2, ])), function(x) sum(outer(x, x)),
-                 function(x) sum(ifelse(x > 0, x, 0)),
-                 function(x) sum(pmax(x, 0)))) {
-    expect_error(gradient(f, p$x))
-  }
 })
 
 test_that("functions of matrices work on traced ones, or say their name", {
@@ -212,10 +198,7 @@ test_that("functions of matrices work on traced ones, or say their name", {
   expect_slopes(function(x) sum(drop(x)^2), x)
   expect_slopes(function(x) sum(as.matrix(x)[-1, ]^2 + head(x, 2)), x)
   refused <- list(
-    apply = function(x) apply(x, 1, sum), solve = function(x) solve(x),
-    scale = function(x) scale(x), diff = function(x) diff(x),
-    order = function(x) order(x), determinant = function(x) det(x),
-    summary = function(x) summary(x)
+    scale = function(x) scale(x), summary = function(x) summary(x)
   )
   for (name in names(refused)) {
     error <- expect_error(gradient(refused[[name]], x),

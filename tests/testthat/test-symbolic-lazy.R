@@ -80,7 +80,6 @@ test_that("conversions that would be nonsense are refused", {
   # These go through base functions; no result is the point.
   expect_error(ifelse(K, 1, 2))
   expect_error(which.min(K))
-  expect_error(pmax(K, 1))
   expect_error(stats::sd(K))
 })
 
