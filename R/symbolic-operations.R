@@ -37,6 +37,7 @@
 #' \item{`tensordot()`}{Sum over paired axes of two tensors.}
 #' \item{`kron()`}{Kronecker product of two tensors.}
 #' \item{`bspline()`}{B-splines of degree k on the knots a at b.}
+#' \item{`difference_matrix()`}{All differences of components.}
 #' \item{`real2complex()`}{Complex numbers of real ones.}
 #' \item{`imag2complex()`}{Imaginary numbers of real ones.}
 #' \item{`exp1j()`}{exp(1i x).}
@@ -162,6 +163,12 @@ weightedsqnorm <- function(x, s) {
 #' @export
 weightedsqdist <- function(x, y, s) {
   call_operation("weightedsqdist", list(s, x, y))
+}
+
+#' @rdname symbolic_operations
+#' @export
+difference_matrix <- function(x, y) {
+  call_operation("difference_matrix", list(x, y))
 }
 
 #' @rdname symbolic_operations

@@ -22,8 +22,9 @@ lazy_operator <- function(generic, operands) {
   nodes <- lapply(operands, operand_node, generic = generic)
   if (length(nodes) == 1L) return(lazy_unary(generic, nodes[[1L]], complex))
   if (complex) {
+    power <- if (generic == "^") small_power(operands[[2L]]) else NaN
     nodes <- Map(complex_node, nodes, vapply(operands, is_complex_like, NA))
-    return(complex_operator(generic, nodes))
+    return(complex_operator(generic, nodes, power))
   }
   a <- nodes[[1L]]
   b <- nodes[[2L]]
@@ -103,9 +104,10 @@ complex_node <- function(node, is_complex) {
   if (is_complex) node else apply_op("real2complex", node)
 }
 
-complex_operator <- function(generic, nodes) {
+complex_operator <- function(generic, nodes, power = NaN) {
   a <- nodes[[1L]]
   b <- nodes[[2L]]
+  if (!is.nan(power)) return(new_lazy(complex_power(a, power), TRUE))
   if (generic %in% c("+", "-")) {
     # Components pair up within the real and within the imaginary parts.
     if (a$dim != b$dim) {
@@ -133,10 +135,32 @@ complex_operator <- function(generic, nodes) {
   new_lazy(apply_op(op, a, b), TRUE)
 }
 
+# A power that is a product or a root, NaN for others.
+small_power <- function(power) {
+  plain <- is.numeric(power) && !is.object(power) && length(power) == 1L
+  small <- plain && power %in% c(-8:8, -0.5, 0.5)
+  if (small) as.numeric(power) else NaN
+}
+
+complex_power <- function(node, power) {
+  if (power < 0) {
+    one <- complex_node(const_node(1), FALSE)
+    return(apply_op("complex_div", one, complex_power(node, -power)))
+  }
+  if (power == 0.5) return(apply_op("complex_sqrt", node))
+  if (power == 0) {
+    zeros <- apply_op("mul", apply_op("real", node), const_node(0))
+    return(apply_op("real2complex", apply_op("add", zeros, const_node(1))))
+  }
+  Reduce(function(a, b) apply_op("complex_mul", a, b),
+         rep(list(node), power))
+}
+
 abort_complex <- function(generic) {
   abort_input(
     sprintf("`%s` is not defined for complex LazyTensors.", generic),
-    i = "There are + - * / == != | sum mean exp log abs Mod Re Im Arg Conj.",
+    i = paste("There are + - * / ^ == != | sum mean exp log sqrt sin cos tan",
+              "sinh cosh tanh abs Mod Re Im Arg Conj."),
     code = "bad_operand", arg = generic
   )
 }
@@ -170,6 +194,7 @@ Math.LazyTensor <- function(x, ...) {
 }
 
 abort_undefined <- function(generic, what = "LazyTensors") {
+  generic <- called_name(sys.parent(), generic)
   abort_input(
     sprintf("`%s()` is not defined for %s.", generic, what),
     code = "undefined", arg = generic
@@ -190,17 +215,17 @@ round_node <- function(node, digits = 0) {
   apply_op("round", node, static = as.integer(digits))
 }
 
-complex_math <- function(x, generic) {
+complex_math <- function(x, generic, base = exp(1)) {
   node <- node_of(x)
-  switch(
-    generic,
-    exp = new_lazy(apply_op("complex_exp", node), TRUE),
-    abs = new_lazy(apply_op("complex_abs", node)),
-    log = new_lazy(apply_op("complex", apply_op("log", apply_op("complex_abs",
-                                                                node)),
-                            apply_op("complex_angle", node)), TRUE),
-    abort_complex(generic)
-  )
+  if (generic == "abs") return(new_lazy(apply_op("complex_abs", node)))
+  if (generic %in% c("log2", "log10")) base <- if (generic == "log2") 2 else 10
+  op <- operation_of_r(if (startsWith(generic, "log")) "log" else generic, TRUE)
+  if (is.na(op) || generic == "log1p") abort_complex(generic)
+  out <- apply_op(op, node)
+  if (!identical(base, exp(1))) {
+    out <- apply_op("div", out, number_node(log(base)))
+  }
+  new_lazy(out, TRUE)
 }
 
 # Sums and extremes of the components, or reductions where an index is given.

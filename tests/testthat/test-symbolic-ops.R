@@ -130,15 +130,24 @@ test_that("complex arithmetic is that of R", {
     expect_close(one(f(1 + 2i, Z)), f(1 + 2i, z))
     expect_close(one(f(Vi(x[, 1]), Z)), f(x[, 1], z))
   }
-  for (f in list(Re, Im, Mod, Arg, Conj, exp, abs, log, `-`)) {
+  for (f in list(Re, Im, Mod, Arg, Conj, exp, abs, log, `-`, sqrt, sin, cos,
+                 tan, sinh, cosh, tanh)) {
     expect_close(one(f(Z)), f(z))
   }
+  for (k in list(0, 1, 2, -3, 8, 0.5, -0.5, 1.7, 1 + 2i)) {
+    expect_close(one(Z^k), z^k, info = k)
+  }
+  expect_close(one(Z^W), z^w)
+  expect_close(one(2^Z), 2^z)
+  expect_close(one(log(Z, 3)), log(z, 3))
+  expect_close(one(log10(Z)), log10(z))
+  expect_close(one(sqrt(Vi(c(0, -4) + 0i))), c(0, 2i))
   expect_close(one(exp1j(Vi(x[, 1]))), exp(1i * x[, 1]))
   expect_close(one(real2complex(Vi(x[, 1]))), x[, 1] + 0i)
   expect_close(one(Vi(x) + Z), as.vector(x + z))
   expect_close(one(Z == W), (z == w) + 0)
   expect_error(Z < W, class = "vigitensor_error_bad_operand")
-  expect_error(sin(Z), class = "vigitensor_error_bad_operand")
+  expect_error(asin(Z), class = "vigitensor_error_bad_operand")
   expect_error(sqdist(Z, W), class = "vigitensor_error_bad_operand")
   expect_false(inherits(Re(Z), "ComplexLazyTensor"))
 })
