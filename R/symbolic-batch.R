@@ -14,7 +14,7 @@ shape_batch <- function(x, index) {
 
 # As the engine takes it: problems first.
 batch_first <- function(leaf) {
-  x <- leaf$data
+  x <- if (is_device(leaf$data)) as.matrix(leaf$data) else leaf$data
   size <- dim(x)
   if (length(size) == 3L) {
     x <- aperm(x, c(3L, 1L, 2L))
@@ -40,21 +40,17 @@ slice_pairs <- function(pairs, b) {
   pairs
 }
 
-# In one call of the engine where it has that reduction and nothing is to be
-# differentiated; otherwise one problem after the other.
-batch_reduction <- function(node, rule, weight, setting) {
-  both <- apply_pair(node, weight)
-  own <- !rule$name %in% c("variance", "count") && is.null(weight) &&
-    !isTRUE(setting$na.rm)
-  traced <- tracing() && has_traced(node_leaves(both))
-  if (own && !traced && setting$evaluator %in% c("cpu", "torch")) {
-    problem <- reduction_problem(node, NULL, rule, setting)
-    out <- run_structured(problem, both$batch)
+# In one call of the engine; one problem after the other where something is to
+# be differentiated, or where that call does not know it: matrices of both
+# indices, engine "keops", weights of several components.
+batch_reduction <- function(node, rule, weight, setting, n_problems) {
+  if (one_call(node, rule, weight, setting)) {
+    out <- run_batch(node, rule, weight, setting, n_problems)
     return(finish_batch(lapply(out[c("value", "index")], function(x) {
       if (!is.null(x)) aperm(x, c(2L, 3L, 1L))
     }), rule))
   }
-  parts <- lapply(seq_len(both$batch), function(b) {
+  parts <- lapply(seq_len(n_problems), function(b) {
     own_weight <- if (!is.null(weight)) new_lazy(slice_node(weight, b))
     reduce_lazy(new_lazy(slice_node(node, b)), rule$name, setting$index,
                 setting$K, own_weight, slice_pairs(setting$pairs, b),
@@ -64,6 +60,33 @@ batch_reduction <- function(node, rule, weight, setting) {
   if (!is.list(first) || is_traced(first)) return(stack_parts(parts))
   list(value = stack_parts(lapply(parts, `[[`, "value")),
        index = stack_parts(lapply(parts, `[[`, "index")))
+}
+
+# How many problems there are, NA where there is no batch.
+batch_of <- function(node, weight, pairs) {
+  apply_pair(apply_pair(node, weight), pairs$mask)$batch
+}
+
+one_call <- function(node, rule, weight, setting) {
+  leaves <- node_leaves(apply_pair(node, weight))
+  every <- c(leaves, if (!is.null(setting$pairs$mask)) {
+    node_leaves(setting$pairs$mask)
+  })
+  of_both <- vapply(every, function(leaf) leaf$index == "ij", NA)
+  single <- is.null(weight) || weight$dim == 1L || rule$weight == "own"
+  setting$evaluator %in% c("cpu", "torch") && single && !any(of_both) &&
+    !(tracing() && has_traced(leaves))
+}
+
+run_batch <- function(node, rule, weight, setting, n_problems) {
+  omit <- isTRUE(setting$na.rm)
+  if (omit && !rule$name %in% c("mean", "variance")) {
+    node <- without_nan(node, rule$name)
+    omit <- FALSE
+  }
+  if (rule$name == "variance") rule$name <- "var"
+  problem <- reduction_problem(node, weight, rule, setting)
+  run_structured(problem, n_problems, omit)
 }
 
 stack_parts <- function(parts) {

@@ -79,14 +79,16 @@ dense_piece <- function(x, rows, columns) {
   } else if (choose_evaluator() == "reference") {
     out <- reference_piece(node, rows, columns)
   } else {
+    torch <- choose_evaluator() == "torch"
     formula <- symbolic_formula_of(node)
     out <- engine_call(
       "symbolic_matrix", expression = formula$expression,
       data = lapply(formula$leaves, leaf_numbers),
       index = lapply(formula$leaves, `[[`, "index"), rows = rows,
       columns = columns, precision = leaves_precision(formula$leaves),
-      base = 1L,
-      size = known_size(x)[1:2], most = Inf
+      base = 1L, size = known_size(x)[1:2], most = Inf,
+      engine = if (torch) "torch" else "cpu",
+      device = if (torch) evaluator_device("torch")
     )
   }
   if (!is_complex_lazy(x)) return(out)
@@ -132,6 +134,27 @@ dim.LazyTensor <- function(x) {
   c(node$n, node$m, width, if (!is.na(node$batch)) node$batch)
 }
 
+# rowSums() and its like are no generics, but ask is.array() first.
+#' @export
+is.array.LazyTensor <- function(x) {
+  answer_caller(lazy_sums)
+  FALSE
+}
+
+lazy_sums <- lapply(
+  c(rowSums = "rowSums", colSums = "colSums", rowMeans = "rowMeans",
+    colMeans = "colMeans"),
+  function(what) {
+    force(what)
+    function(at) {
+      one_component(at$x, what)
+      reduction <- if (endsWith(what, "Sums")) "sum" else "mean"
+      index <- if (startsWith(what, "row")) "j" else "i"
+      as_column(reduce_lazy(at$x, reduction, index))
+    }
+  }
+)
+
 #' @export
 length.LazyTensor <- function(x) dim(x)[[3L]]
 
@@ -168,7 +191,7 @@ swap_of_both <- function(leaf) {
   rows <- if (missing(i)) seq_len(size[[1L]]) else places(i, size[[1L]], "i")
   columns <- if (missing(j)) seq_len(size[[2L]]) else
     places(j, size[[2L]], "j")
-  if (given > 3L) x <- take_components(x, ...)
+  if (given > 3L && !missing(..1)) x <- take_components(x, ...)
   out <- dense_piece(x, rows, columns)
   if (!drop) return(out)
   if (dim(out)[[3L]] == 1L) dim(out) <- dim(out)[1:2]
@@ -265,13 +288,13 @@ product_right <- function(K, b) {
                 i = "Wrap it with `Vj()`, or give a matrix.",
                 code = "bad_index", arg = "%*%")
   }
-  if (dim(K)[[3L]] != 1L) {
-    abort_input(
-      "`%*%` takes a LazyTensor of one component.",
-      x = sprintf("This one has %d.", dim(K)[[3L]]),
-      i = "`sum(K * Vj(b), \"j\")` multiplies component by component.",
-      code = "bad_dimension", arg = "%*%"
-    )
-  }
+  one_component(K, "%*%", "`sum(K * Vj(b), \"j\")` multiplies by component.")
   reduce_lazy(K * b, "sum", "j")
+}
+
+one_component <- function(K, what, hint = "`K[1]` is the first component.") {
+  if (dim(K)[[3L]] == 1L) return(invisible())
+  abort_input(sprintf("`%s` takes a LazyTensor of one component.", what),
+              x = sprintf("This one has %d.", dim(K)[[3L]]), i = hint,
+              code = "bad_dimension", arg = what)
 }

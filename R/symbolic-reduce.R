@@ -60,15 +60,18 @@ reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
   if (complex && !rule$name %in% c("sum", "mean")) abort_complex(reduction)
   node <- node_of(x)
   weight <- weight_node(weight, index, rule)
-  if (!is.na(apply_pair(node, weight)$batch)) {
+  pairs <- as_pairs(pairs)
+  n_problems <- batch_of(node, weight, pairs)
+  if (!is.na(n_problems)) {
+    if (complex) abort_complex("a batch")
     return(batch_reduction(node, rule, weight, list(
-      index = index, K = K, pairs = as_pairs(pairs), na.rm = na.rm,
-      breaks = breaks, evaluator = choose_evaluator(evaluator)
-    )))
+      index = index, K = K, pairs = pairs, na.rm = na.rm, breaks = breaks,
+      evaluator = choose_evaluator(evaluator)
+    ), n_problems))
   }
   # Values of device arrays stay with them.
   keep <- !tracing() && !complex && rule$value && rule$result != "test"
-  setting <- list(index = index, K = K, pairs = as_pairs(pairs), keep = keep,
+  setting <- list(index = index, K = K, pairs = pairs, keep = keep,
                   breaks = breaks, evaluator = choose_evaluator(evaluator))
   if (isTRUE(na.rm)) {
     if (complex) abort_complex("na.rm")
@@ -317,7 +320,7 @@ run_reduction <- function(problem) {
 }
 
 # With pairs left out, cells of a histogram, or another evaluator.
-run_structured <- function(problem, batch = NULL) {
+run_structured <- function(problem, batch = NULL, omit_nan = FALSE) {
   formula <- symbolic_formula_of(problem$root, problem$weight, problem$pairs)
   home <- if (isTRUE(problem$keep)) leaves_home(formula$leaves)
   stays <- !is.null(home) && home$engine != "reference"
@@ -330,7 +333,8 @@ run_structured <- function(problem, batch = NULL) {
     reduction = problem$rule$name, axis = problem$axis, k = problem$k,
     weight = formula$weight, precision = leaves_precision(formula$leaves),
     base = 1L, size = c(problem$n, problem$m), structure = formula$structure,
-    breaks = problem$breaks, batch = batch, engine = problem$evaluator,
+    breaks = problem$breaks, batch = batch, omit_nan = omit_nan,
+    engine = problem$evaluator,
     device = evaluator_device(problem$evaluator)
   )
   if (!stays) return(keep_in_r(do.call(engine_call, arguments), home))

@@ -55,9 +55,13 @@ solve.LazyTensor <- function(a, b, alpha = 0, tolerance = 1e-6,
                 code = "bad_operand", arg = "b")
   }
   n <- square_size(a)
+  evaluator <- choose_evaluator(evaluator)
+  # A right side of the engine stays there, as does the solution.
+  stays <- is_device(b) && !tracing() && evaluator != "reference" &&
+    !is_held_in_r(device_cell(b))
   home <- if (is_device(b) && !tracing()) device_cell(b)$home
-  if (is_device(b)) b <- device_numbers(b)
-  if (!is_traced(b)) b <- plain_numbers(b)
+  if (is_device(b) && !stays) b <- device_numbers(b)
+  if (!is_traced(b) && !stays) b <- plain_numbers(b)
   if (is_complex_lazy(a) || length(dim(b) %||% 1L) > 2L) abort_complex("solve")
   rows <- if (is.null(dim(b))) length(b) else nrow(b)
   if (rows != n) {
@@ -70,19 +74,42 @@ solve.LazyTensor <- function(a, b, alpha = 0, tolerance = 1e-6,
               "preconditioner")
   problem <- list(
     root = node_of(a), weight = NULL, rule = reduction_rule("sum"), axis = "j",
-    k = 1L, n = n, m = n, evaluator = choose_evaluator(evaluator),
+    k = 1L, n = n, m = n, evaluator = evaluator,
     pairs = check_pairs(untraced_pairs(as_pairs(pairs)), c(n = n, m = n)),
     settings = list(tolerance = tolerance,
                     max_iter = whole_number(max_iter, "max_iter"),
                     preconditioner = preconditioner,
                     rank = whole_number(rank, "rank"))
   )
+  if (stays) {
+    out <- solve_there(problem, b, alpha)
+    return(if (report) out else out$x)
+  }
   right <- if (is.null(dim(b))) traced_reshape(b, c(length(b), 1L)) else b
   out <- traced_solve(problem, right, alpha)
-  # There and back once; the steps are the engine's own.
   if (!is.null(home)) out$x <- send_home(out$x, home)
   out$x <- traced_reshape(out$x, dim(b))
   if (report) out else out$x
+}
+
+# Nothing but handles and the report cross. The products are computed where b
+# is, if that is a device of torch.
+solve_there <- function(problem, b, alpha) {
+  home <- device_cell(b)$home
+  if (home$engine == "torch") {
+    problem$evaluator <- "torch"
+    problem$device <- home$device
+  }
+  leaves <- node_leaves(problem$root)
+  own <- leaves_home(leaves)
+  torch <- "torch" %in% c(problem$evaluator, own$engine)
+  home <- list(engine = if (torch) "torch" else "cpu",
+               device = if (torch) problem$device %||% own$device %||%
+                 evaluator_device("torch"),
+               precision = leaves_precision(leaves))
+  out <- engine_solve(problem, device_cell(b)$value, alpha, keep = TRUE)
+  out$x <- new_device(out$x, device_cell(b)$size, home, dim(b))
+  out
 }
 
 square_size <- function(x) {
@@ -140,15 +167,19 @@ run_solve <- function(problem, b, alpha) {
     return(list(x = x, converged = TRUE, iterations = 0L,
                 residual = rep(0, ncol(b)), history = numeric()))
   }
+  out <- engine_solve(problem, b, alpha)
+  out$x <- matrix(out$x, nrow(b))
+  out
+}
+
+engine_solve <- function(problem, b, alpha, keep = FALSE) {
   formula <- symbolic_formula_of(problem$root, NULL, problem$pairs)
   out <- do.call(engine_call, c(
     list("symbolic_solve"), engine_matrix(formula, problem),
-    list(b = b, alpha = alpha), problem$settings
+    list(b = b, alpha = alpha, keep = keep), problem$settings
   ))
   tell_convergence(out)
-  list(x = matrix(out$x, nrow(b)), converged = out$converged,
-       iterations = out$iterations, residual = out$residual,
-       history = out$history)
+  out[c("x", "converged", "iterations", "residual", "history")]
 }
 
 reference_matrix <- function(problem) {
@@ -165,7 +196,7 @@ engine_matrix <- function(formula, problem) {
        precision = leaves_precision(formula$leaves),
        size = c(problem$n, problem$m), structure = formula$structure, base = 1L,
        engine = if (problem$evaluator == "torch") "torch" else "cpu",
-       device = evaluator_device(problem$evaluator))
+       device = problem$device %||% evaluator_device(problem$evaluator))
 }
 
 tell_convergence <- function(out) {

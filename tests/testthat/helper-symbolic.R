@@ -102,3 +102,32 @@ symbolic_points <- function(seed = 1, n = 5L, m = 7L, d = 3L) {
 expect_close <- function(object, expected, tolerance = 1e-13, ...) {
   expect_equal(object, expected, tolerance = tolerance, ...)
 }
+
+# While code is evaluated: how many numbers cross to and from the engine, and
+# how many calls there are.
+engine_traffic <- function(code) {
+  counted <- new.env()
+  counted$calls <- counted$numbers <- 0
+  add <- function(x) {
+    if (is.list(x)) lapply(x, add) else if (is.numeric(x)) {
+      counted$numbers <- counted$numbers + length(x)
+    }
+  }
+  space <- asNamespace("vigitensor")
+  own <- space$engine_invoke
+  put <- function(f) {
+    unlockBinding("engine_invoke", space)
+    assign("engine_invoke", f, envir = space)
+    lockBinding("engine_invoke", space)
+  }
+  on.exit(put(own))
+  put(function(fun, arguments) {
+    counted$calls <- counted$calls + !fun %in% housekeeping
+    add(arguments)
+    out <- own(fun, arguments)
+    add(out)
+    out
+  })
+  force(code)
+  counted
+}

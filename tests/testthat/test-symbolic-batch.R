@@ -39,6 +39,57 @@ test_that("every problem of a batch is the problem alone", {
   }
 })
 
+test_that("weights, variances, counts and NaN of a batch are one call", {
+  K <- sqdist(Vi(a), Vj(b)) - 2
+  alone <- lapply(1:4, function(k) sqdist(Vi(a[, , k]), Vj(b[, , k])) - 2)
+  w <- with_random_seed(3, runif(7))
+  near <- symbolic_pairs(band = c(2, 3))
+  cases <- list(
+    function(K) sum(K, "j", weight = w),
+    function(K) mean(K, "j", weight = w, pairs = near),
+    function(K) variance(K, "j", weight = w + 1),
+    function(K) variance(K, "i", pairs = near),
+    function(K) count(K > 0, "j", weight = w),
+    function(K) histogram(K, "j", c(-2, 0, 3, 9), weight = w),
+    function(K) logsumexp(K, "j", weight = w),
+    function(K) sumsoftmaxweight(K, cbind(w, 1), "j"),
+    function(K) sum(sqrt(K), "j", na.rm = TRUE),
+    function(K) mean(sqrt(K), "j", na.rm = TRUE, weight = w),
+    function(K) reduction(sqrt(K), "variance", "j", na.rm = TRUE),
+    function(K) reduction(sqrt(K), "count", "j", na.rm = TRUE),
+    function(K) reduction(sqrt(K), "kmin", "i", K = 2, na.rm = TRUE),
+    function(K) reduction(sqrt(K), "any", "i", na.rm = TRUE),
+    function(K) max(sqrt(K), "j", na.rm = TRUE)
+  )
+  for (k in seq_along(cases)) {
+    for (evaluator in evaluators_here()) {
+      withr::local_options(vigitensor.evaluator = evaluator)
+      single <- simplify2array(lapply(alone, cases[[k]]))
+      calls <- engine_traffic(found <- cases[[k]](K))$calls
+      expect_equal(found, single, tolerance = 1e-12, info = paste(k, evaluator))
+      expect_lte(calls, 1L)
+    }
+  }
+})
+
+test_that("matrices of both indices and masks belong to every problem", {
+  A <- with_random_seed(7, matrix(rnorm(35), 5))
+  for (evaluator in evaluators_here()) {
+    withr::local_options(vigitensor.evaluator = evaluator)
+    K <- sqdist(Vi(a), Vj(b)) * Vij(A)
+    expect_identical(dim(K), c(5L, 7L, 1L, 4L))
+    expect_equal(sum(K, "j")[, , 3],
+                 rowSums(dense_sqdist(a[, , 3], b[, , 3]) * A))
+    # A mask alone may be of a batch.
+    mask <- sqdist(Vi(a), Vj(b)) < 4
+    found <- sum(Vij(A) + 0 * Vj(fixed)[1], "j", pairs = mask)
+    expect_equal(found[, 1, 2],
+                 rowSums(A * (dense_sqdist(a[, , 2], b[, , 2]) < 4)))
+  }
+  expect_slopes(function(A) sum(sum(sqdist(Vi(a), Vj(b)) * Vij(A), "j")^2), A,
+                1e-6)
+})
+
 test_that("batches are differentiated", {
   f <- function(a) {
     K <- exp(-sqdist(Vi(a), Vj(b)))

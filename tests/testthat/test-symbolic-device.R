@@ -2,33 +2,6 @@
 
 p <- symbolic_points(3, n = 30L, m = 20L)
 
-# Numbers that cross the bridge while code runs, there and back.
-numbers_crossing <- function(code) {
-  counted <- new.env()
-  counted$n <- 0
-  add <- function(x) {
-    if (is.list(x)) lapply(x, add) else if (is.numeric(x)) {
-      counted$n <- counted$n + length(x)
-    }
-  }
-  space <- asNamespace("vigitensor")
-  own <- space$engine_invoke
-  put <- function(f) {
-    unlockBinding("engine_invoke", space)
-    assign("engine_invoke", f, envir = space)
-    lockBinding("engine_invoke", space)
-  }
-  on.exit(put(own))
-  put(function(fun, arguments) {
-    add(arguments)
-    out <- own(fun, arguments)
-    add(out)
-    out
-  })
-  force(code)
-  counted$n
-}
-
 conjugate_gradients <- function(K, b, steps) {
   z <- b * 0
   r <- b
@@ -147,10 +120,10 @@ test_that("a loop in R crosses the bridge with coefficients only", {
   K <- exp(-sqdist(Vi(dx), Vj(dx)) * 10)
   steps <- 6L
   z <- NULL
-  crossed <- numbers_crossing(z <- conjugate_gradients(K, db, steps))
+  crossed <- engine_traffic(z <- conjugate_gradients(K, db, steps))$numbers
   # Per step: sizes of a product (4), coefficients, two sums.
   expect_lt(crossed, 40 * (steps + 1))
-  expect_identical(numbers_crossing(as.vector(z)), as.double(n))
+  expect_identical(engine_traffic(as.vector(z))$numbers, as.double(n))
   plain <- exp(-sqdist(Vi(x), Vj(x)) * 10)
   expected <- conjugate_gradients(plain, b, steps)
   expect_close(as.vector(z), as.vector(expected), 1e-10)
@@ -173,6 +146,36 @@ test_that("solve() and eigs() take device arrays", {
                  solve(dense, b), 1e-9)
     expect_close(eigs(D, 2)$values, eigen(as.matrix(K))$values[1:2], 1e-7)
   }
+})
+
+test_that("a right side of the engine does not cross, nor its solution", {
+  skip_if_no_engine()
+  withr::local_options(vigitensor.evaluator = "cpu")
+  n <- 300L
+  x <- with_random_seed(2, matrix(runif(2 * n), n))
+  dx <- device_array(x)
+  db <- device_array(x)
+  K <- exp(-sqdist(Vi(dx), Vj(dx)) * 10)
+  # Settings, and the history of the steps.
+  crossed <- engine_traffic(
+    z <- solve(K, db, alpha = 1, tolerance = 1e-12)
+  )$numbers
+  expect_lt(crossed, 100)
+  expect_identical(dim(z), c(n, 2L))
+  plain <- exp(-sqdist(Vi(x), Vj(x)) * 10)
+  exact <- solve(as.matrix(plain) + diag(n), x)
+  expect_close(as.matrix(z), exact, 1e-9)
+  out <- solve(plain, device_array(x[, 1]), alpha = 1, tolerance = 1e-12,
+               report = TRUE)
+  expect_close(as.vector(out$x), exact[, 1], 1e-9)
+  expect_true(out$converged)
+  # What was solved goes on as any other array.
+  expect_close(as.vector(out$x * 2), exact[, 1] * 2, 1e-9)
+  if (is.null(torch_version())) skip("torch is not installed")
+  there <- solve(plain, device_array(x, device = "cpu"), alpha = 1,
+                 tolerance = 1e-12)
+  expect_match(format(there), "torch")
+  expect_close(as.matrix(there), exact, 1e-9)
 })
 
 test_that("a device of torch keeps its arrays", {

@@ -49,6 +49,15 @@ test_that("torch agrees on every operation and reduction", {
   K <- exp(-sqdist(Vi(p$x), Vj(p$x)))
   expect_equal(solve(K, p$x, 0.1, evaluator = "torch", tolerance = 1e-12),
                solve(K, p$x, 0.1, evaluator = "reference"), tolerance = 1e-9)
+  withr::local_options(vigitensor.evaluator = "torch")
+  dense <- exp(-dense_sqdist(p$x, p$x))
+  expect_equal(K[2:3, ], dense[2:3, ], tolerance = 1e-12)
+  expect_equal(K[, 4], dense[, 4], tolerance = 1e-12)
+  expect_equal(as.matrix(K), dense, tolerance = 1e-12)
+  expect_equal(diagonal(K * Vi(p$x)), p$x, tolerance = 1e-12)
+  withr::with_options(list(vigitensor.device = "nowhere"), {
+    expect_error(K[1, 1], class = "vigitensor_error_no_device")
+  })
   expect_equal(eigs(K, 2, evaluator = "torch")$values,
                eigs(K, 2, evaluator = "reference")$values, tolerance = 1e-7)
 })
