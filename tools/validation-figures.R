@@ -1,9 +1,10 @@
-# Writes into docs/validation.md, between two marks each, what a thousand random
-# designs of cox() and of wce() came to. Run by `make test-full`.
+# Writes into docs/validation.md, between two marks each, what the full run of
+# the tests came to. Run by `make test-full`.
 #
 #   Rscript tools/validation-figures.R FOLDER
 #
-# FOLDER has random-cox.csv and random-wce.csv, or one of them.
+# FOLDER has what the tests recorded: random-cox.csv, random-wce.csv,
+# random-histories.csv, symbolic-operations.csv, or some of them.
 folder <- commandArgs(TRUE)[[1L]]
 page <- "docs/validation.md"
 
@@ -65,4 +66,30 @@ if (file.exists(file)) {
     sprintf(paste("%d %s, and %d are refused by both (constraints that leave",
                   "nothing)"), count("monotone"), rising, count("refused"))
   }, 8))
+}
+
+day_of <- function(file) format(file.mtime(file), "%Y-%m-%d", tz = "UTC")
+
+file <- file.path(folder, "random-histories.csv")
+if (file.exists(file)) {
+  found <- utils::read.csv(file)
+  replace_between("random histories", sprintf(
+    "%s: %s random histories under %s sets of rules, of which %s differ.",
+    day_of(file), format(found$histories, big.mark = ","), found$rules,
+    if (found$differ == 0) "none" else found$differ
+  ))
+}
+file <- file.path(folder, "symbolic-operations.csv")
+if (file.exists(file)) {
+  found <- utils::read.csv(file)
+  of <- function(what) found[found$what == what, ]
+  said <- function(what) {
+    sprintf("%d components of %s (largest difference %.1e)",
+            sum(of(what)$components), what, max(of(what)$difference))
+  }
+  replace_between("symbolic operations", sprintf(
+    "%s: every operation of the table, compiled, and the dense evaluator: %s.",
+    day_of(file), paste(vapply(unique(found$what), said, ""),
+                        collapse = " and ")
+  ))
 }

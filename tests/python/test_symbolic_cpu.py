@@ -1,6 +1,7 @@
 """The compiled evaluator against the dense one: operations of the table."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,22 @@ def test_every_operation_as_in_the_dense_evaluator(group, derivatives, monkeypat
     expected = np.moveaxis(dense.matrix(root, data, (), N, M), 2, 0)
     # Products are rounded together with sums; functions differ in the last place.
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    record(derivatives, found, expected)
+
+
+def record(derivatives, found, expected):
+    """What the full run measured, for docs/validation.md."""
+    folder = os.environ.get("VIGITENSOR_RECORD")
+    if not folder:
+        return
+    known = np.isfinite(expected)
+    gap = np.abs(found - expected)[known] / np.maximum(1, np.abs(expected[known]))
+    path = Path(folder) / "symbolic-operations.csv"
+    new = not path.exists()
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("what,components,difference\n" if new else "")
+        what = "derivatives" if derivatives else "values"
+        file.write(f"{what},{len(found)},{gap.max():.17g}\n")
 
 
 def test_single_precision_too():
