@@ -74,9 +74,11 @@ total_effects_of <- function(labels, term, level, dose, type, ratio) {
     numbers <- c("log_hr", "se", "hr", "lower", "upper")
     table <- data.frame(term = labels[k], dose = unlist(doses))
     table[numbers] <- if (is.null(found)) NA_real_ else found[numbers]
-    structure(table, replicates = attr(found, "replicates"))
+    structure(table, replicates = attr(found, "replicates"),
+              measure = attr(found, "measure"))
   })
   structure(do.call(rbind, tables), level = level, type = type,
+            measure = attr(tables[[1L]], "measure"),
             replicates = attr(tables[[1L]], "replicates"),
             term = if (length(terms) == 1L) labels[terms],
             class = c("hazard_ratio", "data.frame"))

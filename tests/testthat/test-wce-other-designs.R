@@ -121,6 +121,7 @@ test_that("unmatched cases and controls give what glm() gives", {
   expect_equal(nrow(fit$selection), 2L)
   hr <- hazard_ratio(fit, rep(1, 40))
   expect_output(print(hr), "Odds ratio of")
+  expect_output(print(total_effect(fit)), "Odds ratio of")
   expect_equal(log(hr$hr), sum(weight_function(fit)$weight), tolerance = 1e-10)
 })
 
