@@ -89,6 +89,19 @@ def test_a_worker_that_dies_in_the_middle_is_survived(cluster, problem):
     assert_identical(found, local)
 
 
+def test_what_is_wrong_on_a_worker_is_told_as_it_is_here(cluster, tmp_path):
+    rows, terms, design = random_design(4, n_subjects=30, terms=1)
+    person, n, records = checked(rows, terms)
+    write_design(tmp_path, cut(person, n, records, 3))
+    file = next((tmp_path / "design" / "block-000003").glob("rows.stop*"))
+    file.write_bytes(file.read_bytes()[:-1])
+    passes = DaskPasses(cluster, tmp_path, 3, 1, 1e9)
+    with pytest.raises(api.checks.EngineError) as error:
+        fit_blocks(passes, [design], "efron", Control())
+    assert error.value.code == "store_damaged"
+    assert passes.lost == 0
+
+
 def test_replicates_are_the_same_on_workers(cluster):
     rows, terms, design = random_design(5, n_subjects=80, terms=1)
     full = send(api.fit_wce, rows, terms, [design])["fits"][0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class EngineError(ValueError):
     """An input the engine cannot use.
@@ -22,3 +24,11 @@ class EngineError(ValueError):
         super().__init__(message)
         self.code = code
         self.arg = arg
+
+    def __reduce__(self) -> Any:
+        """From a worker to the process that asked it."""
+        return _again, (str(self), self.code, self.arg)
+
+
+def _again(message: str, code: str, arg: str | None) -> EngineError:
+    return EngineError(message, code=code, arg=arg)

@@ -66,7 +66,14 @@ def _start_local(dd: Any, workers: int, threads: int) -> Any:
     # without it. The installed package is never written to.
     if _ENGINE not in sys.path:
         sys.path.append(_ENGINE)
-    variables = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    variables = {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        # Nobody looks at it, and it stops the threads a hundred times a second.
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    }
+    # The scheduler is in this process: it keeps its connections between passes.
+    dask.config.set({"distributed.scheduler.reuse-broadcast-comm": True})
     settings = {
         "distributed.nanny.pre-spawn-environ": variables,
         "distributed.worker.daemon": True,

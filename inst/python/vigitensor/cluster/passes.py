@@ -3,13 +3,16 @@
 Every block has its worker, which prepares it once and keeps it; a pass sends the
 coefficients and numbers by event time to each worker, and gets the sums of its
 blocks back, which are added in the order of the blocks: the same bits as one
-process. A task costs the scheduler about 15 ms, so that a task is several blocks,
-as many as take half a second, and one for each thread at least. A worker that is
-lost has its blocks taken over by the others, who read them from the store again.
+process. Workers are called through the scheduler, but not as its tasks: that costs
+5 ms a call where a task costs 30. A call is several blocks, as many as take half a
+second, and one for each thread at least. A worker that is lost has its blocks taken
+over by the others, who read them from the store again.
 """
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import time
 import uuid
@@ -29,14 +32,17 @@ from . import worker
 from .connection import worker_threads
 
 _WAIT_S = 0.5
-# How long a task should take, and its blocks while nobody knows.
-_TASK_S, _FIRST_BLOCKS = 0.5, 8
+# How long a call should take, and its blocks while nobody knows.
+_CALL_S, _FIRST_BLOCKS = 0.5, 8
+# How long the scheduler may take to see that a worker is gone.
+_SEEN_S = 5.0
 # How long a cluster without a worker is waited for, and how often a block is
 # begun anew.
 _NO_WORKER_S = 60.0
 _MOST_TRIES = 5
 
 Group = tuple[int, ...]
+Calls = dict[Group, Any]
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class _Pass:
     own: Sequence[Any] | None = None  # one more argument, by block
 
     def arguments(self, group: Group) -> tuple[Any, ...]:
-        """For a task: what its blocks have in common, and each its own."""
+        """For a call: what its blocks have in common, and each its own."""
         own = None if self.own is None else [self.own[block] for block in group]
         return self.common, own
 
@@ -108,46 +114,48 @@ class DaskPasses:
         return self._pass(_Pass(method, common, own))
 
     def close(self) -> None:
-        """Tell the workers that the fit is over."""
+        """Tell the workers that the fit is over; nobody waits for them."""
         with contextlib.suppress(Exception):  # what ended the fit is told elsewhere
-            self._client.run(worker.forget, self._place.token, on_error="ignore")
+            self._call(worker.forget, self._place.token, workers=None)
 
     # ---- one pass ---------------------------------------------------------------
 
     def _pass(self, asked: _Pass) -> Iterator[Any]:
         self.n_passes += 1
         self.traffic.append((0, 0))
-        tasks: dict[Group, Any] = {}
+        calls: Calls = {}
         found: dict[int, Any] = {}
         tries: Counter[int] = Counter()
         try:
-            self._begin(asked, tasks, range(self._place.n_blocks))
-            while tasks:
-                self._tell(len(found), tasks)
-                if self._all_done(tasks):
-                    self._take(asked, tasks, found, tries)
+            self._begin(asked, calls, range(self._place.n_blocks))
+            while calls:
+                self._tell(len(found))
+                done, _ = concurrent.futures.wait(
+                    calls.values(), _WAIT_S, concurrent.futures.FIRST_COMPLETED
+                )
+                if done:
+                    self._take(asked, calls, found, tries)
                 else:
-                    self._replace(asked, tasks, tries)
+                    self._replace(asked, calls, tries)
         finally:
-            if tasks:
-                self._client.cancel(list(tasks.values()))
+            for call in calls.values():
+                call.cancel()
         self._count(0, found)
         for block in range(self._place.n_blocks):
             yield found.pop(block)
 
-    def _tell(self, n_found: int, tasks: dict[Group, Any]) -> None:
+    def _tell(self, n_found: int) -> None:
         if self._watch is not None:
-            done = sum(len(g) for g, future in tasks.items() if future.done())
-            self._watch(self.n_passes, min(n_found + done, self._place.n_blocks - 1))
+            self._watch(self.n_passes, min(n_found, self._place.n_blocks - 1))
 
     def _begin(
         self,
         asked: _Pass,
-        tasks: dict[Group, Any],
+        calls: Calls,
         blocks: Sequence[int],
         together: int | None = None,
     ) -> None:
-        """Give blocks to their workers, in tasks of ``together`` blocks."""
+        """Give blocks to their workers, in calls of ``together`` blocks."""
         alive = self._workers()
         mine: dict[str, list[int]] = {}
         for block in blocks:
@@ -160,13 +168,13 @@ class DaskPasses:
             size = min(size, -(-len(own) // alive[of]))
             for at in range(0, len(own), size):
                 group = tuple(own[at : at + size])
-                tasks[group] = self._submit(asked, group, of)
+                calls[group] = self._submit(asked, group, of)
 
     def _together(self, method: str) -> int:
         known = self._seconds.get(method)
         if known is None:
             return _FIRST_BLOCKS
-        return max(1, int(_TASK_S / max(known, 1e-6)))
+        return max(1, int(_CALL_S / max(known, 1e-6)))
 
     def _least(self, alive: dict[str, int]) -> str:
         """The worker with the fewest blocks for its threads."""
@@ -180,10 +188,18 @@ class DaskPasses:
             self._told.add(of)
         common, own = asked.arguments(group)
         self._count(_size(common) + _size(own), ())
-        return self._client.submit(
+        return self._call(
             worker.on_blocks, self._place, asked.method, group, common, own, plan,
-            workers=[of], allow_other_workers=False, pure=False, retries=0,
+            workers=[of],
         )  # fmt: skip
+
+    def _call(self, function: Any, *arguments: Any, workers: list[str] | None) -> Any:
+        """Begin a call of workers; a future of their answers by address."""
+        # What Client.run() does, without waiting for it.
+        answers = self._client._run(
+            function, *arguments, workers=workers, on_error="return"
+        )
+        return asyncio.run_coroutine_threadsafe(answers, self._client.loop.asyncio_loop)
 
     def _count(self, sent: int, received: Any) -> None:
         up, down = self.traffic[-1]
@@ -191,89 +207,56 @@ class DaskPasses:
 
     # ---- answers ----------------------------------------------------------------
 
-    def _all_done(self, tasks: dict[Group, Any]) -> bool:
-        """Wait a little; has every task ended, one way or the other?"""
-        from distributed import wait
-
-        try:
-            wait(list(tasks.values()), timeout=_WAIT_S)
-        except Exception as problem:
-            if _is_timeout(problem):
-                return False
-            if not _is_loss(problem):
-                raise
-        return True
-
     def _take(
         self,
         asked: _Pass,
-        tasks: dict[Group, Any],
+        calls: Calls,
         found: dict[int, Any],
         tries: Counter[int],
     ) -> None:
-        """Answers that are there, in one message; the others are begun again."""
-        whole = [group for group in tasks if tasks[group].status == "finished"]
-        answers = self._gather([tasks[group] for group in whole])
-        if answers is None:  # lost on the way
-            self._replace(asked, tasks, tries)
-            return
-        for group, answer in zip(whole, answers):
-            del tasks[group]
+        """Answers that are there; what was lost is begun again."""
+        for group in [group for group, call in calls.items() if call.done()]:
+            of = self._of.get(group[0], "")
+            answer = _answer(calls[group], of)
+            if isinstance(answer, worker.Failed):
+                raise answer.problem
+            if isinstance(answer, BaseException):
+                self._gone(of)
+                self._replace(asked, calls, tries)
+                if group in calls and calls[group].done():  # it is alive after all
+                    self._again(asked, calls, group, tries)
+                return
+            del calls[group]
             if isinstance(answer, str) and answer == worker.NEEDS_PLAN:
-                self._told.discard(self._of[group[0]])
-                self._begin(asked, tasks, group)
+                self._told.discard(of)
+                self._begin(asked, calls, group)
                 continue
             seconds, values = answer
             self._seconds[asked.method] = seconds / len(group)
             found.update(zip(group, values))
-        for group in [g for g in tasks if tasks[g].status in ("error", "cancelled")]:
-            problem = _problem_of(tasks[group])
-            if not _is_loss(problem):
-                raise problem
-            self._again(asked, tasks, group, tries)
 
-    def _gather(self, futures: list[Any]) -> list[Any] | None:
-        """Values of tasks that ended, or None if a worker is lost meanwhile."""
-        if not futures:
-            return []
+    def _gone(self, of: str) -> None:
+        """Wait until the scheduler knows that a worker is gone, if it is."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < _SEEN_S and of in self._alive():
+            time.sleep(0.05)
 
-        async def all_values() -> Any:
-            return await self._client.gather(futures, asynchronous=True)
-
-        patience = _WAIT_S
-        while True:
-            try:
-                found: list[Any] = self._client.sync(
-                    all_values, callback_timeout=patience
-                )
-                return found
-            except Exception as problem:
-                if not _is_loss(problem):
-                    raise
-                if not _is_timeout(problem):
-                    return None
-                if not set(self._of.values()) <= set(self._workers()):
-                    return None
-                patience *= 2  # slow, not lost
-
-    def _replace(
-        self, asked: _Pass, tasks: dict[Group, Any], tries: Counter[int]
-    ) -> None:
+    def _replace(self, asked: _Pass, calls: Calls, tries: Counter[int]) -> None:
         """Begin again what workers that are gone had been given."""
         alive = self._workers()
         gone = {of for of in self._of.values() if of not in alive}
         self.lost += len(gone)
         self._told -= gone
-        for group in [g for g in tasks if self._of[g[0]] in gone]:
-            self._again(asked, tasks, group, tries)
+        for group in [g for g in calls if self._of[g[0]] in gone]:
+            self._again(asked, calls, group, tries)
         for block in [k for k, of in self._of.items() if of in gone]:
             del self._of[block]  # taken over when its turn comes
 
     def _again(
-        self, asked: _Pass, tasks: dict[Group, Any], group: Group, tries: Counter[int]
+        self, asked: _Pass, calls: Calls, group: Group, tries: Counter[int]
     ) -> None:
         """Block by block, so that one that is too large is alone with its fault."""
-        self._client.cancel([tasks.pop(group)])
+        calls.pop(group).cancel()
         tries.update(group)
         if max(tries[block] for block in group) > _MOST_TRIES:
             raise EngineError(
@@ -283,21 +266,24 @@ class DaskPasses:
                 code="workers_lost",
                 arg="address",
             )
-        self._begin(asked, tasks, group, together=1)
+        self._begin(asked, calls, group, together=1)
+
+    def _alive(self) -> dict[str, int]:
+        try:
+            return worker_threads(self._client)
+        except Exception as problem:
+            raise EngineError(
+                "The scheduler of the cluster does not answer any more. Connect "
+                "again, and give the same call: the fit goes on.",
+                code="no_cluster",
+                arg="address",
+            ) from problem
 
     def _workers(self) -> dict[str, int]:
         """Workers that are alive; waits for one if there is none."""
         begun = time.monotonic()
         while True:
-            try:
-                alive = worker_threads(self._client)
-            except Exception as problem:
-                raise EngineError(
-                    "The scheduler of the cluster does not answer any more. Connect "
-                    "again, and give the same call: the fit goes on.",
-                    code="no_cluster",
-                    arg="address",
-                ) from problem
+            alive = self._alive()
             if alive:
                 return alive
             if self._watch is not None:
@@ -312,29 +298,12 @@ class DaskPasses:
             time.sleep(_WAIT_S)
 
 
-def _problem_of(future: Any) -> BaseException:
-    """Why a task has no answer."""
-    if future.status == "cancelled":
-        return TimeoutError()
+def _answer(call: Any, of: str) -> Any:
+    """The answer of one worker, or why there is none."""
     try:
-        problem = future.exception(timeout=_WAIT_S)
-    except Exception as other:
-        return other
-    return problem if isinstance(problem, BaseException) else TimeoutError()
-
-
-def _is_timeout(problem: BaseException) -> bool:
-    return isinstance(problem, TimeoutError) or type(problem).__name__ == "TimeoutError"
-
-
-def _is_loss(problem: BaseException) -> bool:
-    """Is this what becomes of a task whose worker is gone?"""
-    names = {kind.__name__ for kind in type(problem).__mro__}
-    losses = {
-        "KilledWorker", "CommClosedError", "CancelledError", "FutureCancelledError",
-        "FuturesCancelledError", "TimeoutError", "NoValidWorkerError",
-    }  # fmt: skip
-    return bool(names & losses)
+        return call.result()[of]
+    except Exception as problem:
+        return problem
 
 
 def _size(value: Any) -> int:

@@ -1,11 +1,18 @@
 """What runs on a worker: blocks of a store, prepared and kept for one fit.
 
+It is called directly, not as a task: a pass over short blocks would take longer to
+be scheduled than to be done. A thread of the worker does the work, while its loop
+goes on answering.
+
 A worker that has never heard of a fit begins with what every task carries, and
 says so when it needs the plan: blocks can go to any worker at any time.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import pickle
 import threading
 import time
 from collections.abc import Sequence
@@ -39,7 +46,44 @@ class Place:
     budget: float  # bytes; negative: by the memory of the worker's machine
 
 
-def on_blocks(
+@dataclass(frozen=True)
+class Failed:
+    """The work itself failed; the worker is well."""
+
+    problem: Exception
+
+
+async def on_blocks(
+    place: Place,
+    method: str,
+    blocks: Sequence[int],
+    common: Sequence[Any],
+    own: Sequence[Any] | None,
+    plan: Plan | None,
+    dask_worker: Any = None,
+) -> Any:
+    """Call a method of this worker's ``Keeper`` for some blocks.
+
+    ``own`` is one more argument of each block. Returns seconds and answers, or
+    ``NEEDS_PLAN``, or ``Failed``.
+    """
+    work = functools.partial(_attempt, place, method, blocks, common, own, plan)
+    threads = dask_worker.executors["default"]
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _attempt(*asked: Any) -> Any:
+    try:
+        return _on_blocks(*asked)
+    except Exception as problem:
+        try:
+            pickle.loads(pickle.dumps(problem))
+        except Exception:
+            problem = RuntimeError(type(problem).__name__)
+        return Failed(problem)
+
+
+def _on_blocks(
     place: Place,
     method: str,
     blocks: Sequence[int],
@@ -47,10 +91,6 @@ def on_blocks(
     own: Sequence[Any] | None,
     plan: Plan | None,
 ) -> Any:
-    """Call a method of this worker's ``Keeper`` for some blocks.
-
-    ``own`` is one more argument of each block. Returns seconds and answers.
-    """
     keeper = _keeper(place, plan)
     if method != "index" and place.token not in _planned:
         return NEEDS_PLAN
