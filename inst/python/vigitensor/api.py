@@ -33,6 +33,7 @@ from .api_inputs import (
     control_settings,
     exposure_records,
     inequality_rows,
+    penalties_of,
     person_rows,
 )
 from .api_many import fit_wce_many, replicate_weights  # noqa: F401
@@ -88,8 +89,9 @@ from .api_symbolic_solve import (  # noqa: F401
 from .api_wce import wce_scores  # noqa: F401
 from .api_wce_expected import wce_expected  # noqa: F401
 from .api_wce_results import wce_baseline, wce_time_information  # noqa: F401
-from .backends import wce_fitter
+from .backends import smooth_fitter, wce_fitter
 from .survival.newton import Fit
+from .survival.penalty import PenalisedFit
 from .survival.run import fit_grid
 from .survival.torch_device import torch_devices
 
@@ -112,6 +114,7 @@ def fit_wce(
     device: str | None = None,
     memory_mb: float | None = None,
     inequalities: Sequence[Any] | None = None,
+    penalties: Sequence[Any] | None = None,
 ) -> dict[str, Any]:
     """Fit weighted cumulative exposure Cox models over a grid of bases.
 
@@ -152,13 +155,20 @@ def fit_wce(
     inequalities : list of array (r, p), optional
         Per design (None for none) the rows of A: the likelihood is maximised
         over A beta >= 0; covariates come first.
+    penalties : list of dict, optional
+        Per design (None for none): ``parts`` (k, p), none negative; the likelihood
+        loses sum_i theta_i beta_i^2 / 2, theta = exp(log_lambda) @ parts. ``method``
+        says how log_lambda is come by: "reml", "aic", or "fixed", which then needs
+        ``log_lambda`` (k,). Not together with ``inequalities``.
 
     Returns
     -------
     dict
         ``fits`` (per design: coefficients, var, loglik, score, iterations,
         converged, halvings, infinite, n_pairs; with inequalities ``active``, the
-        rows that hold with equality, whose face ``var`` is of), ``covered`` (per
+        rows that hold with equality, whose face ``var`` is of; with a penalty
+        ``info``, without it, and ``log_lambda``: ``var`` is the inverse of
+        information plus penalty, ``loglik`` has no penalty), ``covered`` (per
         term, whether each lag up to its longest cutoff is covered),
         ``n_event_times``,
         ``n_pairs`` (exposed row-event-time pairs, largest over the designs),
@@ -170,8 +180,8 @@ def fit_wce(
         Codes ``bad_shape``, ``bad_type``, ``not_finite``, ``bad_code``,
         ``bad_interval``, ``bad_weight``, ``bad_event``, ``bad_ties``,
         ``bad_table``, ``bad_design``, ``bad_control``, ``bad_inequality``,
-        ``time_not_whole``, ``time_span``, ``no_event``, ``overflow``; with torch
-        ``bad_engine``, ``no_torch``, ``no_device``, ``bad_memory``, ``device_memory``,
+        ``bad_penalty``, ``time_not_whole``, ``time_span``, ``no_event``, ``overflow``;
+        with torch ``bad_engine``, ``no_torch``, ``no_device``, ``bad_memory``, ``device_memory``,
         ``torch_forked``.
 
     Notes
@@ -189,11 +199,14 @@ def fit_wce(
     settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     limits = inequality_rows(inequalities, tables, rows.x.shape[1])
+    smooth = penalties_of(penalties, limits, tables, rows.x.shape[1])
     compute = wce_fitter(engine, device, memory_mb)
+    compute_smooth = smooth_fitter(engine, device, memory_mb)
     cache.warm_up("fit_wce")
     result = fit_grid(
-        rows, n_subjects, records, tables, ties, settings, compute, limits
-    )
+        rows, n_subjects, records, tables, ties, settings, compute, limits,
+        smooth, compute_smooth,
+    )  # fmt: skip
     return {
         "fits": [
             _fit_as_dict(fit, pairs) for fit, pairs in zip(result.fits, result.pairs)
@@ -207,7 +220,7 @@ def fit_wce(
 
 
 def _fit_as_dict(fit: Fit, pairs: int) -> dict[str, Any]:
-    return {
+    out = {
         "coefficients": fit.coefficients,
         "var": fit.var,
         "loglik": fit.loglik,
@@ -219,6 +232,9 @@ def _fit_as_dict(fit: Fit, pairs: int) -> dict[str, Any]:
         "active": fit.active,
         "n_pairs": float(pairs),
     }
+    if isinstance(fit, PenalisedFit):
+        out.update(info=fit.info, log_lambda=fit.log_lambda)
+    return out
 
 
 def set_threads(n: int | None) -> int:

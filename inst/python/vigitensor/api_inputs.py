@@ -20,6 +20,7 @@ from .survival.newton import Control
 from .survival.problem import Problem
 from .survival.real_times import Basis, Curve, n_columns
 from .survival.run import Rows, prepare
+from .survival.smoothing import METHODS, Penalty
 
 _FIRST = 1  # R's first code
 
@@ -187,6 +188,52 @@ def inequality_rows(
             )
         out.append(matrix)
     return out
+
+
+def penalties_of(
+    given: Any,
+    limits: Sequence[Floats | None] | None,
+    designs: Sequence[Sequence[Basis]],
+    n_cov: int,
+) -> list[Penalty | None] | None:
+    """Penalties of each design, or None."""
+    if given is None:
+        return None
+    if len(given) != len(designs) or limits is not None:
+        raise EngineError(
+            f"`penalties` must hold {len(designs)} penalties, one per design, "
+            "and stand without `inequalities`.",
+            code="bad_penalty",
+            arg="penalties",
+        )
+    sizes = [n_cov + sum(n_columns(basis) for basis in design) for design in designs]
+    return [
+        None if one is None else penalty_of(one, size, f"penalties[{k + 1}]")
+        for k, (one, size) in enumerate(zip(given, sizes))
+    ]
+
+
+def penalty_of(given: Mapping[str, Any], n_par: int, arg: str) -> Penalty:
+    """One penalty, checked."""
+    parts = checks.matrix(given.get("parts"), f"{arg}$parts")
+    method = checks.word(given.get("method"), "method", METHODS)
+    start = given.get("log_lambda")
+    if start is not None:
+        start = checks.vector(start, f"{arg}$log_lambda", parts.shape[0])
+    if parts.shape[1] != n_par or np.any(parts < 0) or not np.all(parts.any(axis=1)):
+        raise EngineError(
+            f"`{arg}$parts` must have {n_par} columns, one per coefficient, and rows "
+            "of numbers that are not negative, nor all zero.",
+            code="bad_penalty",
+            arg=f"{arg}$parts",
+        )
+    if method == "fixed" and start is None:
+        raise EngineError(
+            f'`{arg}$log_lambda` is needed where the method is "fixed".',
+            code="bad_penalty",
+            arg=f"{arg}$log_lambda",
+        )
+    return Penalty(np.ascontiguousarray(parts), method, start)
 
 
 def fitted_coefficients(coefficients: Any, n_par: int) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,20 +11,24 @@ import numpy as np
 from . import cache, checks
 from ._typing import Floats
 from .api_inputs import (
+    FittedModel,
     at_coefficients,
     control_settings,
     fitted_model,
     inequality_rows,
+    penalty_of,
 )
-from .backends import many_passes, wce_fitter
+from .backends import many_passes, smooth_fitter, wce_fitter
 from .cluster.spread import spread_replicates
 from .errors import EngineError
 from .pool import one_blas_thread
 from .survival import many, newton, replicates
 from .survival.likelihood import moments
 from .survival.newton import Control, Fit
+from .survival.penalty import PenalisedFit
 from .survival.problem import Problem
 from .survival.scores import by_subject, residuals
+from .survival.smoothing import Penalty
 
 
 def replicate_weights(
@@ -98,6 +102,7 @@ def fit_wce_many(
     device: str | None = None,
     memory_mb: float | None = None,
     inequality: Any = None,
+    penalty: Any = None,
 ) -> dict[str, Any]:
     """Fit one design with many sets of subject weights.
 
@@ -130,6 +135,10 @@ def fit_wce_many(
         Rows of A where every replicate keeps to A beta >= 0, as the full fit did;
         covariates come first. "influence" and "one_step" are the best steps that
         keep to it.
+    penalty : dict, optional
+        As in :func:`vigitensor.api.fit_wce`, and that of the full fit where it is
+        "fixed". Otherwise every replicate chooses its own, beginning with
+        ``log_lambda``, and is fitted alone: with method "fit" only.
 
     Returns
     -------
@@ -137,13 +146,14 @@ def fit_wce_many(
         ``coefficients`` (B, p; NaN rows for failures), ``loglik`` (B; NaN
         unless fitted), ``iterations`` (B), ``converged`` (B), ``reason`` (B,
         one of "ok", "no_event", "not_converged", "infinite", "collinear",
-        "overflow"), ``failures`` (number).
+        "overflow"), ``failures`` (number); where replicates choose their penalty
+        ``df`` (B), effective degrees of freedom.
 
     Raises
     ------
     EngineError
         Those of ``fit_wce``; ``bad_weights``, ``bad_replicates``, ``bad_kind``,
-        ``bad_method``, ``singular``.
+        ``bad_method``, ``bad_penalty``, ``singular``.
 
     Notes
     -----
@@ -159,17 +169,39 @@ def fit_wce_many(
     settings = control_settings(control)
     limits = inequality_rows([inequality], [model.tables], model.rows.x.shape[1])
     rows_of_a = limits[0] if limits else None
+    smooth = (
+        None if penalty is None else penalty_of(penalty, model.given.size, "penalty")
+    )
+    if smooth is not None and (
+        rows_of_a is not None or (smooth.method != "fixed" and method != "fit")
+    ):
+        raise EngineError(
+            '`penalty` needs method "fit" or a "fixed" one, and no `inequality`.',
+            code="bad_penalty",
+            arg="penalty",
+        )
     make_passes = many_passes(engine, device, memory_mb)
     compute = wce_fitter(engine, device, memory_mb)
+    compute_smooth = smooth_fitter(engine, device, memory_mb)
     cache.warm_up("fit_wce_many")
     drawn = drawn_weights(weights, replicates, model.n_subjects)
-    problem = _limited(model.problem(), rows_of_a)
-    full = full_fit(problem, model.given, model.ties, settings, model.n_subjects)
 
     def refit(w: Floats) -> Fit:
         rows = model.rows
         changed = replace(rows, weight=rows.weight * w[rows.subject])
-        return compute(_limited(model.problem(changed), rows_of_a), settings)
+        again = _limited(model.problem(changed), rows_of_a)
+        if smooth is None:
+            return compute(again, settings)
+        return compute_smooth(again, settings, smooth)
+
+    if smooth is not None and smooth.method != "fixed":
+        with one_blas_thread():
+            return _smooth_anew(model, drawn, refit, smooth)
+    problem = _limited(model.problem(), rows_of_a)
+    theta = None if smooth is None else _fixed_theta(smooth)
+    full = full_fit(
+        problem, model.given, model.ties, settings, model.n_subjects, theta
+    )  # fmt: skip
 
     passes = (
         make_passes(problem, drawn) if make_passes and method != "influence" else None
@@ -184,6 +216,49 @@ def fit_wce_many(
         "converged": result.reason == many.OK,
         "reason": reason,
         "failures": int(np.count_nonzero(result.reason)),
+    }
+
+
+def _fixed_theta(smooth: Penalty) -> Floats:
+    assert smooth.log_lambda is not None
+    return smooth.theta(smooth.log_lambda)
+
+
+def _smooth_anew(
+    model: FittedModel, drawn: Floats, refit: Callable[[Floats], Fit], smooth: Penalty
+) -> dict[str, Any]:
+    """Every replicate with smoothing parameters of its own."""
+    count, p = drawn.shape[0], model.given.size
+    coefficients, loglik = np.full((count, p), np.nan), np.full(count, np.nan)
+    df, iterations = np.full(count, np.nan), np.zeros(count, np.int32)
+    reason = ["ok"] * count
+    dead = np.zeros(model.n_subjects, bool)
+    dead[model.rows.subject[(model.rows.event == 1) & (model.rows.weight > 0)]] = True
+    lost = np.isnan(model.given)
+    for k, w in enumerate(drawn):
+        if not np.any(w[dead] > 0):
+            reason[k] = "no_event"
+            continue
+        fit = refit(w)
+        assert isinstance(fit, PenalisedFit)
+        iterations[k] = fit.iterations
+        if fit.infinite.any():
+            reason[k] = "infinite"
+        elif np.any(np.isnan(fit.coefficients) & ~lost):
+            reason[k] = "collinear"
+        elif not fit.converged:
+            reason[k] = "not_converged"
+        else:
+            coefficients[k], loglik[k] = fit.coefficients, fit.loglik[1]
+            df[k] = float(np.sum(fit.var * fit.info))
+    return {
+        "coefficients": coefficients,
+        "loglik": loglik,
+        "iterations": iterations,
+        "converged": np.array([r == "ok" for r in reason]),
+        "reason": reason,
+        "failures": sum(r != "ok" for r in reason),
+        "df": df,
     }
 
 

@@ -10,7 +10,9 @@ from ._typing import Floats
 from .survival import newton
 from .survival.many_pass import Passes
 from .survival.newton import Control, Fit
+from .survival.penalty import fit_penalised, fit_thinned_first
 from .survival.problem import Problem
+from .survival.smoothing import Penalty
 
 ENGINES = ("cpu", "torch")
 
@@ -34,6 +36,25 @@ def wce_fitter(
     from .survival.torch_fit import TorchEngine
 
     return TorchEngine(device, memory_mb).fit
+
+
+def smooth_fitter(
+    engine: str, device: str | None, memory_mb: float | None
+) -> Callable[[Problem, Control, Penalty], Fit]:
+    """The function that maximises a penalised likelihood with an engine."""
+    make = cox_evaluator(engine, device, memory_mb)
+    if make is None:
+        return fit_thinned_first
+
+    def fit(problem: Problem, control: Control, penalty: Penalty) -> Fit:
+        evaluate = make(problem)
+        return fit_penalised(
+            problem, control, penalty,
+            lambda _, beta: evaluate(beta),
+            lambda _, step: step.moments,
+        )  # fmt: skip
+
+    return fit
 
 
 def many_passes(

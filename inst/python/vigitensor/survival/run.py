@@ -14,9 +14,11 @@ from . import exposure
 from .coverage import covered_lags
 from .newton import Control, Fit
 from .newton import fit as fit_here
+from .penalty import fit_thinned_first
 from .problem import Problem, build_problem
 from .real_times import Basis, Curve, covered_cells, real_steps, window_of
 from .riskset import RiskSet, build_risk_set, whole_times
+from .smoothing import Penalty
 from .warm import Path
 
 
@@ -147,16 +149,25 @@ def fit_grid(
     control: Control,
     fit: Callable[[Problem, Control], Fit] = fit_here,
     inequalities: Sequence[Floats | None] | None = None,
+    penalties: Sequence[Penalty | None] | None = None,
+    fit_smooth: Callable[[Problem, Control, Penalty], Fit] = fit_thinned_first,
 ) -> GridResult:
     """Fit every design: per term its cumulated basis table, (m + 1, J).
 
-    ``fit`` is how an engine maximises a likelihood; ``inequalities`` holds each
-    design's rows A of A beta >= 0, or None.
+    ``fit`` is how an engine maximises a likelihood, ``fit_smooth`` a penalised one;
+    ``inequalities`` holds each design's rows A of A beta >= 0, or None, and
+    ``penalties`` the penalty of each, or None.
     """
     data = prepare(rows, n_subjects, terms, designs, ties)
     risk, widest = data.risk, data.runs[data.longest]
     with one_blas_thread():  # for small matrices more are slower
-        fits = _fit_all(data, designs, control, fit, inequalities)
+        if penalties:
+            fits = [
+                _fit_smooth(data.problem(design), control, penalty, fit, fit_smooth)
+                for design, penalty in zip(designs, penalties)
+            ]
+        else:
+            fits = _fit_all(data, designs, control, fit, inequalities)
     return GridResult(
         fits=fits,
         pairs=[data.runs[cutoffs(design)].pairs() for design in designs],
@@ -189,6 +200,18 @@ def _fit_all(
         else:  # another engine's
             fits.append(fit(problem, control))
     return fits
+
+
+def _fit_smooth(
+    problem: Problem,
+    control: Control,
+    penalty: Penalty | None,
+    fit: Callable[[Problem, Control], Fit],
+    fit_smooth: Callable[[Problem, Control, Penalty], Fit],
+) -> Fit:
+    if penalty is None:
+        return fit(problem, control)
+    return fit_smooth(problem, control, penalty)
 
 
 def lags_covered(data: Data, term: exposure.Records, k: int, longest: float) -> Bools:
