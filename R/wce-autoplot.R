@@ -9,7 +9,7 @@
 autoplot.wce <- function(object, which = c("weight", "selection", "all"),
                          term = NULL, level = 0.95, band = "pointwise", ...) {
   need_ggplot2()
-  which <- match_which(which)
+  which <- match_which(which, c("weight", "selection", "all"))
   drawn <- plot_data(object, which, term, level, band)
   switch(which,
     weight = gg_weight(drawn, object$unit),

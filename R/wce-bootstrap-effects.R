@@ -185,9 +185,11 @@ basis_at <- function(exposure, lags) {
     return(basis)
   }
   inside <- lags <= exposure$cutoff
-  basis[inside, ] <- smooth_basis(
+  columns <- smooth_basis(
     exposure$cutoff - exposure$lag_in, exposure$knots, exposure$constrained,
     exposure$order, lags[inside] - exposure$lag_in
   )
+  turn <- exposure$transform
+  basis[inside, ] <- if (is.null(turn)) columns else columns %*% turn
   basis
 }

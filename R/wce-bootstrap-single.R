@@ -19,9 +19,11 @@ single_replicates <- function(model, weights, method) {
 
 # found: a list over replicates of list(coefficients, loglik, reason).
 gather_replicates <- function(found) {
+  df <- unlist(lapply(found, function(f) f$df %||% NA_real_))
   tidy_replicates(
     do.call(rbind, lapply(found, `[[`, "coefficients")),
-    vapply(found, `[[`, 0, "loglik"), vapply(found, `[[`, "", "reason")
+    vapply(found, `[[`, 0, "loglik"), vapply(found, `[[`, "", "reason"),
+    if (!all(is.na(df))) df
   )
 }
 
@@ -35,7 +37,7 @@ single_refit <- function(model, w) {
   fit <- tryCatch(
     wce_fit_impl(rows, model$terms, list(model$tables), model$ties,
                  "reference", model$control %||% list(),
-                 list(model$inequality))$fits[[1L]],
+                 list(model$inequality), list(model$penalty))$fits[[1L]],
     # survival gives up where sums overflow.
     simpleError = function(e) NULL
   )
@@ -44,7 +46,10 @@ single_refit <- function(model, w) {
   if (any(fit$infinite)) return(failed_replicate(model, "infinite"))
   if (any(lost)) return(failed_replicate(model, "collinear"))
   if (!fit$converged) return(failed_replicate(model, "not_converged"))
-  list(coefficients = fit$coefficients, loglik = fit$loglik[2L], reason = "ok")
+  c(list(coefficients = fit$coefficients, loglik = fit$loglik[2L],
+         reason = "ok"),
+    if (identical(model$penalty$method, "fixed") || is.null(fit$info)) NULL else
+      list(df = sum(fit$var * fit$info)))
 }
 
 # Rows that were not drawn are left out.
@@ -66,6 +71,11 @@ reference_stepper <- function(model) {
                          model$terms, model$tables)
   kept <- !is.na(model$coefficients)
   beta <- model$coefficients[kept]
+  theta <- numeric(length(kept))
+  if (!is.null(model$penalty)) {
+    theta <- colSums(exp(model$penalty$log_lambda) * model$penalty$parts)
+  }
+  theta <- theta[kept]
   z <- z[, kept, drop = FALSE]
   function(w) {
     weight <- rows$weight[risk$row] * w[rows$subject[risk$row]]
@@ -74,7 +84,10 @@ reference_stepper <- function(model) {
     at <- reference_derivatives(some, z[there, , drop = FALSE], beta,
                                 rows$offset[risk$row[there]], weight[there],
                                 model$ties)
-    step <- tryCatch(solve(at$info, at$score), error = function(e) NULL)
+    step <- tryCatch(
+      solve(at$info + diag(theta, length(theta)), at$score - theta * beta),
+      error = function(e) NULL
+    )
     if (is.null(step)) return(failed_replicate(model, "collinear"))
     moved <- model$coefficients
     moved[kept] <- beta + step

@@ -35,7 +35,8 @@ bootstrap.wce <- function(fit, times = 1000, kind = "multinomial",
   grid <- wce_grid(problem$design)
   rows <- if (reselect) seq_along(grid) else which(fit$selection$selected)[1L]
   run <- lapply(rows, function(row) {
-    wce_replicator(fit, problem, grid[[row]], row, units, settings, control)
+    wce_replicator(fit, problem, grid[[row]], row, units, settings, control,
+                   reselect)
   })
   task <- list(
     run = if (reselect) function(first, count) {
@@ -51,7 +52,10 @@ bootstrap.wce <- function(fit, times = 1000, kind = "multinomial",
          fit$ties, control),
     c(settings[c("kind", "method", "seed", "engine")],
       list(units = units[c("group", "stratum")], reselect = reselect,
-           criterion = if (reselect) fit$criterion)),
+           criterion = if (reselect) fit$criterion),
+      if (!is.null(fit$smoothing)) {
+        list(smooth = lapply(fit$fits[rows], function(f) f$smoothing$theta))
+      }),
     progress
   )
   colnames(replicates$coefficients) <- if (reselect) {
@@ -84,13 +88,15 @@ wce_units <- function(fit, problem, data, strata, env) {
 
 # One design of the grid. Value: function(first, count) -> replicates.
 wce_replicator <- function(fit, problem, chosen, row, units, settings,
-                           control) {
+                           control, reselect = FALSE) {
   this <- fit$fits[[row]]
   model <- list(
     rows = problem$rows, terms = problem$terms,
     tables = lapply(chosen, `[[`, "table"), ties = fit$ties, control = control,
-    coefficients = this$coefficients, var = this$naive.var %||% this$var,
-    inequality = design_inequalities(chosen, ncol(problem$rows$x))
+    coefficients = this$coefficients, var = model_variance(this),
+    inequality = design_inequalities(chosen, ncol(problem$rows$x)),
+    penalty = replicate_penalty(this$smoothing, chosen, fit$settings$smooth,
+                                ncol(problem$rows$x), reselect)
   )
   check_shape_method(model$inequality, settings$method)
   function(first, count) {
@@ -102,6 +108,16 @@ wce_replicator <- function(fit, problem, chosen, row, units, settings,
     single_replicates(model, weights[, units$group, drop = FALSE],
                       settings$method)
   }
+}
+
+# The penalty of replicates: that of the fit, or chosen anew.
+replicate_penalty <- function(smoothing, chosen, smooth, n_covariates,
+                              reselect) {
+  if (is.null(smoothing)) return(NULL)
+  penalty <- design_penalty(chosen, smooth, n_covariates)
+  if (!reselect) penalty$method <- "fixed"
+  penalty$log_lambda <- smoothing$log_lambda
+  penalty
 }
 
 check_shape_method <- function(inequality, method) {
@@ -118,9 +134,11 @@ engine_replicates <- function(model, units, settings, first, count) {
          coefficients = zero_dropped(model$coefficients), ties = model$ties,
          method = settings$method, control = model$control),
     drawn_replicates(units, settings, model$inequality, first, count),
+    if (!is.null(model$penalty)) list(penalty = model$penalty),
     engine_options(settings$engine)
   ), quote = TRUE)
-  tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))
+  tidy_replicates(found$coefficients, found$loglik, unlist(found$reason),
+                  found$df)
 }
 
 # Arguments of the engine that say which replicates: their weights, or how to
@@ -139,12 +157,13 @@ drawn_replicates <- function(units, settings, inequality, first, count) {
   how
 }
 
-tidy_replicates <- function(coefficients, loglik, reason) {
+tidy_replicates <- function(coefficients, loglik, reason, df = NULL) {
   coefficients[is.nan(coefficients)] <- NA_real_
   loglik <- as.double(loglik)
   loglik[is.nan(loglik)] <- NA_real_
-  list(coefficients = coefficients, loglik = loglik,
-       reason = as.character(reason))
+  c(list(coefficients = coefficients, loglik = loglik,
+         reason = as.character(reason)),
+    if (!is.null(df)) list(df = as.double(df)))
 }
 
 # ---- the choice in every replicate ------------------------------------------
@@ -153,11 +172,14 @@ tidy_replicates <- function(coefficients, loglik, reason) {
 # the coefficients of the one that the criterion prefers, filled up with NA, and
 # its `row`.
 best_replicates <- function(found, fit) {
-  df <- fit$selection$df
   price <- if (fit$criterion == "aic") 2 else log(fit$nevent)
   loglik <- do.call(cbind, lapply(found, `[[`, "loglik"))
   ok <- do.call(cbind, lapply(found, function(f) f$reason == "ok"))
-  value <- -2 * loglik + rep(price * df, each = nrow(loglik))
+  # Replicates with a penalty of their own have their own degrees of freedom.
+  df <- do.call(cbind, lapply(seq_along(found), function(g) {
+    found[[g]]$df %||% rep(fit$selection$df[g], nrow(loglik))
+  }))
+  value <- -2 * loglik + price * df
   value[!ok] <- Inf
   row <- max.col(-value, ties.method = "first")
   none <- rowSums(ok) == 0
@@ -195,7 +217,7 @@ longest_names <- function(fit) {
 wce_influence_moments <- function(fit, problem, units, engine) {
   scores <- wce_scores_impl(problem$rows, problem$terms, problem$tables,
                             fit$coefficients, fit$ties, engine)$score
-  influence <- scores %*% unname(fit$naive.var %||% fit$var)
+  influence <- scores %*% model_variance(fit)
   if (units$apart) influence <- rowsum(influence, units$group)
   influence_moments(influence, units$stratum,
                     lapply(fit$exposures, `[[`, "index"))

@@ -14,7 +14,10 @@ check_exposure_settings <- function(s, clock) {
   s$constrained <- constraint_word(constraint_ends(s$constrained))
   s$shape <- check_shape(s$shape)
   check_basis(s)
-  s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
+  check_smooth_term(s)
+  s$nknots <- sort(unique(check_integer(
+    s$nknots %||% default_smooth_knots(s$n_lags), "nknots", 0, several = TRUE
+  )))
   for (n_lags in s$n_lags) for (n in s$nknots) check_knots(s, n_lags, n)
   s
 }

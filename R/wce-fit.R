@@ -3,9 +3,11 @@
 # rows: list of person rows (see wce_design()); terms: list of exposure terms;
 # designs: over the grid, a list over terms of cumulated or integrated bases.
 # Value: what the engine's fit_wce returns, with R's NA for a dropped column.
-# inequalities: over the grid, the matrix A of A beta >= 0, or NULL.
+# inequalities: over the grid, the matrix A of A beta >= 0, or NULL; penalties:
+# over the grid, what design_penalty() gives.
 wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
-                         control = list(), inequalities = NULL) {
+                         control = list(), inequalities = NULL,
+                         penalties = NULL) {
   compute <- switch(engine,
     reference = fit_wce_reference,
     function(...) engine_call("fit_wce", ...)
@@ -13,6 +15,7 @@ wce_fit_impl <- function(rows, terms, designs, ties = "efron", engine = "cpu",
   extra <- if (!all(vapply(inequalities, is.null, NA))) {
     list(inequalities = inequalities)
   }
+  if (!all(vapply(penalties, is.null, NA))) extra$penalties <- penalties
   arguments <- c(
     engine_rows(rows, terms),
     list(designs = designs, ties = ties, control = unclass(control)), extra,

@@ -37,7 +37,7 @@ grid_axis <- function(terms, name) {
 
 # One term with one cutoff and number of knots.
 term_choice <- function(s, cutoff, nknots) {
-  choice <- place_knots(s, cutoff, nknots)
+  choice <- penalised_choice(place_knots(s, cutoff, nknots), s)
   choice$inequality <- shape_matrix(nknots + s$order, s$constrained, s$order,
                                     s$shape)
   choice
@@ -74,10 +74,14 @@ terms_with_cells <- function(terms, grid) {
   })
 }
 
-# More coefficients than events cannot be estimated.
+# More coefficients than events cannot be estimated, but for those that a
+# penalty holds.
 check_size <- function(design, grid) {
   size <- vapply(grid, function(g) {
-    ncol(design$rows$x) + sum(vapply(g, function(e) ncol(e$basis_matrix), 0L))
+    ncol(design$rows$x) + sum(vapply(g, function(e) {
+      held <- if (is.null(e$parts)) 0L else sum(colSums(e$parts) > 0)
+      ncol(e$basis_matrix) - held
+    }, 0L))
   }, 0L)
   if (max(size) >= design$counts$events) {
     abort_input(
@@ -96,10 +100,7 @@ new_wce <- function(result, design, grid, criterion) {
     name_fit(result$fits[[g]], design, grid[[g]])
   })
   n_events <- design$counts$events
-  # An inequality that holds with equality takes a coefficient away.
-  df <- vapply(fits, function(f) {
-    sum(!is.na(f$coefficients)) - sum(f$active)
-  }, 0L)
+  df <- unlist(lapply(fits, degrees_of_freedom))
   loglik <- vapply(fits, function(f) f$loglik[2L], 0)
   selection <- data.frame(
     cutoff = grid_column(grid, "cutoff"), nknots = grid_column(grid, "nknots"),
@@ -127,6 +128,13 @@ new_wce <- function(result, design, grid, criterion) {
   )
 }
 
+# An inequality that holds with equality takes a coefficient away; a penalty,
+# a share of one.
+degrees_of_freedom <- function(fit) {
+  if (!is.null(fit$smoothing)) return(sum(fit$smoothing$edf))
+  sum(!is.na(fit$coefficients)) - sum(fit$active)
+}
+
 # A number per fit; with several terms a string such as "1+2".
 grid_column <- function(grid, name) {
   values <- lapply(grid, function(g) unlist(lapply(g, `[[`, name)))
@@ -143,6 +151,7 @@ select_fit <- function(fit, row) {
     chosen[c("coefficients", "var", "loglik", "score", "iterations",
              "converged", "infinite", "active")]
   fit$naive.var <- chosen$naive.var
+  fit$smoothing <- chosen$smoothing
   fit$n_pairs <- chosen$n_pairs %||% fit$n_pairs
   fit$df <- fit$selection$df[row]
   fit$exposures <- lapply(fit$grid, function(term) {
@@ -160,6 +169,7 @@ name_fit <- function(fit, design, choices) {
   dimnames(fit$var) <- list(names, names)
   if (!is.null(fit$naive.var)) dimnames(fit$naive.var) <- list(names, names)
   names(fit$infinite) <- names
+  if (!is.null(fit$smoothing)) names(fit$smoothing$edf) <- names
   fit
 }
 

@@ -12,7 +12,8 @@
 #'
 #' The number of observations of a partial likelihood is its number of events:
 #' `nobs()` gives that, and `BIC()` uses it, as for [survival::coxph()]. The
-#' degrees of freedom are the coefficients that were estimated.
+#' degrees of freedom are the coefficients that were estimated, or, of a
+#' penalised fit, the effective ones.
 #'
 #' @param object,x A fitted model, from [wce()].
 #' @param complete If `TRUE`, coefficients dropped as collinear have rows and
@@ -63,10 +64,7 @@ logLik.wce <- function(object, ...) {
             nobs = object$nevent, class = "logLik")
 }
 
-# Coefficients less those that an active inequality takes away.
-n_estimated <- function(object) {
-  sum(!is.na(object$coefficients)) - sum(object$active)
-}
+n_estimated <- function(object) degrees_of_freedom(object)
 
 #' @rdname wce-methods
 #' @importFrom stats nobs
@@ -107,8 +105,8 @@ summary.wce <- function(object, level = 0.95, ...) {
   check_level(level)
   keep <- c("call", "formula", "engine", "n_rows", "n_subjects", "nevent",
             "n_pairs", "ties", "criterion", "df", "loglik", "iter", "converged",
-            "infinite", "active", "exposures", "selection", "counts", "meta",
-            "unit", "session")
+            "infinite", "active", "smoothing", "exposures", "selection",
+            "counts", "meta", "unit", "session")
   result <- object[intersect(keep, names(object))]
   result$coefficients <- coefficient_table(object)
   result$level <- level

@@ -10,7 +10,8 @@
 #' @param which `"weight"`: the weight function with its band, ticks at the
 #'   interior knots, and grey where no data cover the lags. `"all"`: the weight
 #'   functions of all fits of the grid, the chosen one thick. `"selection"`: the
-#'   information criterion by number of knots and cutoff.
+#'   information criterion by number of knots and cutoff. `"cutoff"`: the total
+#'   effect and the criterion by cutoff, see [by_cutoff()].
 #' @param term Which exposure term: its label or its number. `NULL`: all, one
 #'   panel each.
 #' @param level Confidence level of the band.
@@ -25,7 +26,7 @@
 #' @return `plot()`: the data frame that was drawn, invisibly: the
 #'   [weight_function()], with columns `outer_lower` and `outer_upper` if both
 #'   bands are drawn, with columns `cutoff` and `nknots` for `"all"`; or the
-#'   table `selection`. `autoplot()`: a ggplot.
+#'   table `selection`, or [by_cutoff()]. `autoplot()`: a ggplot.
 #' @name plot.wce
 #' @examples
 #' fit <- wce(
@@ -42,9 +43,10 @@ NULL
 
 #' @rdname plot.wce
 #' @export
-plot.wce <- function(x, which = c("weight", "selection", "all"), term = NULL,
-                     level = 0.95, band = "pointwise", xlab = NULL, ylab = NULL,
-                     main = NULL, xlim = NULL, ylim = NULL, col = NULL, ...) {
+plot.wce <- function(x, which = c("weight", "selection", "all", "cutoff"),
+                     term = NULL, level = 0.95, band = "pointwise", xlab = NULL,
+                     ylab = NULL, main = NULL, xlim = NULL, ylim = NULL,
+                     col = NULL, ...) {
   which <- match_which(which)
   drawn <- plot_data(x, which, term, level, band)
   look <- list(xlab = xlab, ylab = ylab, main = main, xlim = xlim, ylim = ylim,
@@ -52,6 +54,10 @@ plot.wce <- function(x, which = c("weight", "selection", "all"), term = NULL,
   if (which == "selection") {
     with_margins(1L, main, draw_selection(drawn, x$criterion, look),
                  legend = several_cutoffs(drawn))
+    return(invisible(drawn))
+  }
+  if (which == "cutoff") {
+    with_margins(2L, main, draw_cutoffs(drawn, look), shape = c(2L, 1L))
     return(invisible(drawn))
   }
   terms <- if (is.null(term)) seq_along(x$exposures) else find_term(x, term)
@@ -75,8 +81,8 @@ plot.wce <- function(x, which = c("weight", "selection", "all"), term = NULL,
   invisible(drawn)
 }
 
-match_which <- function(which) {
-  choices <- c("weight", "selection", "all")
+match_which <- function(which,
+                        choices = c("weight", "selection", "all", "cutoff")) {
   if (identical(which, choices)) return("weight")
   if (!rlang::is_string(which) || !which %in% choices) {
     abort_input(sprintf("`which` must be %s.",
@@ -88,6 +94,7 @@ match_which <- function(which) {
 
 plot_data <- function(fit, which, term, level, band = "pointwise") {
   if (which == "selection") return(fit$selection)
+  if (which == "cutoff") return(by_cutoff(fit, term, level = level))
   if (which == "weight") return(banded_weights(fit, term, level, band))
   pieces <- lapply(seq_along(fit$fits), function(row) {
     settings <- intersect(c("cutoff", "nknots"), names(fit$selection))

@@ -15,7 +15,7 @@ print.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
   total <- total_effects(x, level)
   for (k in seq_along(x$exposures)) {
     cat("\n")
-    print_exposure(x$exposures[[k]], x$unit)
+    print_exposure(x$exposures[[k]], x$unit, x$smoothing$edf)
     print_records(x$exposures[[k]], x$counts$records[[k]])
     print_total(total[k, ], x$exposures[[k]], x$model$short, level)
   }
@@ -31,11 +31,16 @@ print.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
 print.summary.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
                               ...) {
   print_header(x)
-  cat("\nCoefficients\n")
-  print_coefficients(x$coefficients, digits)
+  # Those of a penalised spline mean nothing one by one.
+  shown <- if (is.null(x$smoothing)) seq_len(nrow(x$coefficients)) else
+    setdiff(seq_len(nrow(x$coefficients)), exposure_indices(x))
+  if (length(shown)) {
+    cat("\nCoefficients\n")
+    print_coefficients(x$coefficients[shown, , drop = FALSE], digits)
+  }
   for (k in seq_along(x$exposures)) {
     cat("\n")
-    print_exposure(x$exposures[[k]], x$unit)
+    print_exposure(x$exposures[[k]], x$unit, x$smoothing$edf)
     print_records(x$exposures[[k]], x$counts$records[[k]])
     print_total(x$total[k, ], x$exposures[[k]], x$model$short, x$level)
     print_weights(x$weights[[k]], x$unit, x$level)
@@ -48,9 +53,9 @@ print.summary.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
   cat("\n")
   print_choice(x)
   print_warnings(x)
-  cat(sprintf("Log-likelihood %.4f; likelihood ratio test %s on %d df, p %s\n",
+  cat(sprintf("Log-likelihood %.4f; likelihood ratio test %s on %s df, p %s\n",
               x$loglik[2L], format_ratio(x$logtest[["test"]], 4L),
-              as.integer(x$logtest[["df"]]), format_p(x$logtest[["pvalue"]])))
+              format_df(x$logtest[["df"]]), format_p(x$logtest[["pvalue"]])))
   invisible(x)
 }
 
@@ -63,6 +68,11 @@ exposure_indices <- function(fit) {
 format_p <- function(p) {
   text <- format.pval(p, digits = 2L, eps = 1e-16)
   if (startsWith(text, "<")) sub("<", "< ", text) else paste("=", text)
+}
+
+# Effective degrees of freedom have a fraction.
+format_df <- function(df) {
+  if (df == round(df)) format(round(df)) else sprintf("%.2f", df)
 }
 
 print_header <- function(x) {
@@ -116,7 +126,7 @@ print_coefficients <- function(table, digits) {
                       P.values = TRUE, has.Pvalue = TRUE, na.print = "NA")
 }
 
-print_exposure <- function(exposure, unit) {
+print_exposure <- function(exposure, unit, edf = NULL) {
   knots <- length(exposure$knots)
   # Knots are kept as positions in the window, which begins after lag_in.
   where <- if (knots) {
@@ -127,7 +137,12 @@ print_exposure <- function(exposure, unit) {
     exposure$label, ": lags ", format_count(exposure$lags[1L]), " to ",
     format_count(exposure$cutoff), " ", plural_unit(unit), ", ",
     if (identical(exposure$clock, "continuous")) "continuous time, ",
-    describe_order(exposure$order), count_of(knots, "interior knot"), where,
+    if (!is.null(exposure$parts)) "penalised, ",
+    describe_order(exposure$order), count_of(knots, "interior knot"),
+    if (is.null(exposure$parts)) where,
+    if (!is.null(edf)) {
+      sprintf(", %.1f effective degrees of freedom", sum(edf[exposure$index]))
+    },
     ", ", describe_constraint(exposure), describe_shape(exposure$shape),
     if (identical(exposure$basis, "WCE")) ", basis of the WCE package"
   )
@@ -174,6 +189,7 @@ format_weights <- function(shown) {
 print_selection <- function(selection, criterion) {
   hidden <- c("selected", if (!several_cutoffs(selection)) "cutoff")
   shown <- selection[setdiff(names(selection), hidden)]
+  shown$df <- vapply(shown$df, format_df, "")
   numbers <- intersect(c("loglik", "aic", "bic"), names(shown))
   shown[numbers] <- lapply(shown[numbers], formatC, digits = 2L, format = "f")
   shown$" " <- ifelse(selection$selected, "<- this fit", "")

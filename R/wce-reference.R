@@ -11,7 +11,7 @@
 fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
                               weight, x, n_subjects, terms, designs,
                               ties = "efron", control = list(),
-                              inequalities = NULL) {
+                              inequalities = NULL, penalties = NULL) {
   risk <- reference_risk_sets(start, stop, event, stratum)
   past <- reference_past(risk, subject, n_subjects, terms, designs)
   fits <- lapply(seq_along(designs), function(d) {
@@ -21,7 +21,12 @@ fit_wce_reference <- function(start, stop, event, stratum, subject, offset,
     })
     z <- cbind(x[risk$row, , drop = FALSE], do.call(cbind, columns))
     a <- inequalities[[d]]
-    maximise <- if (is.null(a)) reference_coxph else {
+    penalty <- penalties[[d]]
+    maximise <- if (!is.null(penalty)) {
+      function(...) reference_penalised(..., penalty)
+    } else if (is.null(a)) {
+      reference_coxph
+    } else {
       function(...) reference_shaped(..., a)
     }
     fit <- maximise(risk, z, offset[risk$row], weight[risk$row], ties, control)

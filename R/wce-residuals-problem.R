@@ -13,7 +13,8 @@ fit_problem <- function(fit, data, records, env) {
   problem$engine <- fit$engine
   problem$ties <- fit$ties
   problem$coefficients <- fit$coefficients
-  problem$fitted <- fit[c("loglik", "score")]
+  problem$fitted <- list(loglik = fit$loglik, score = fit$score,
+                         smoothing = fit$smoothing)
   problem
 }
 
@@ -28,7 +29,13 @@ check_same_likelihood <- function(problem, loglik) {
 # score: subjects (or rows) x p, with their weights.
 check_same_score <- function(problem, score) {
   used <- !is.na(problem$coefficients)
-  moved <- abs(colSums(score) - problem$fitted$score)[used]
+  wanted <- problem$fitted$score
+  # Of a penalised fit, `score` is that of the penalised likelihood.
+  penalised <- problem$fitted$smoothing
+  if (!is.null(penalised)) {
+    wanted <- wanted + penalised$theta * problem$coefficients
+  }
+  moved <- abs(colSums(score) - wanted)[used]
   # Far more than rounding, far less than other data make.
   if (all(moved <= 1e-6 * colSums(abs(score))[used] + 1e-9)) {
     return(invisible())
@@ -163,4 +170,6 @@ weight_below <- function(x, weight, time) {
 }
 
 # Inverse information of the model, zero for dropped coefficients.
-model_variance <- function(fit) unname(fit$naive.var %||% fit$var)
+model_variance <- function(fit) {
+  unname(fit$smoothing$bayes %||% fit$naive.var %||% fit$var)
+}

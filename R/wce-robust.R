@@ -34,7 +34,14 @@ robust_fits <- function(fits, design, tables, ties, engine) {
                               fit$coefficients, ties, engine)
     total <- rowsum(scores$score, group, reorder = FALSE)
     fit$naive.var <- fit$var
-    fit$var <- crossprod(total %*% fit$naive.var)
+    smooth <- fit$smoothing
+    if (is.null(smooth)) {
+      fit$var <- crossprod(total %*% fit$naive.var)
+    } else {
+      # In place of the part of the variance that comes from sampling.
+      fit$var <- fit$naive.var - smooth$frequentist +
+        crossprod(total %*% smooth$bayes)
+    }
     fit
   })
 }

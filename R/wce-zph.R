@@ -61,6 +61,12 @@ ph_check <- function(fit, transform = "km", terms = TRUE, global = TRUE,
       abort_input(sprintf("`%s` must be TRUE or FALSE.", name), arg = name)
     }
   }
+  if (!is.null(fit$smoothing)) {
+    abort_input("`ph_check()` needs a fit without a penalty.",
+                x = "Its score tests take the score at the optimum as zero.",
+                i = "Use `update(fit, smooth = \"none\", nknots = 1:3)`.",
+                arg = "fit", code = "smooth")
+  }
   problem <- fit_problem(fit, data, records, parent.frame())
   base <- fit_baseline(problem, residuals = TRUE)
   row_time <- problem$rows$stop[base$row]

@@ -35,6 +35,19 @@
 #' likelihood ratio has no chi-squared distribution there. Resample the patients
 #' if it matters.
 #'
+#' @section Smooth weight functions:
+#' With `smooth = "reml"` the weight function has many knots and a penalty on
+#' its bending, and on its size at the far end of the window ([wce_smooth()]).
+#' How much is decided by the data, so that no number of knots is to be chosen.
+#' `df`, and with it AIC and BIC, count effective degrees of freedom (Gray
+#' 1992), also in a choice among cutoffs. Standard errors and bands are
+#' Bayesian: they allow for the bias of smoothing, and for the smoothing
+#' parameters being estimated. Coefficients are those of a basis in which the
+#' penalty is diagonal, and mean nothing one by one; [smoothness()] has the
+#' parameters. `$loglik` has no penalty in it. A robust variance takes the
+#' place of the part of the variance that comes from sampling. Not with
+#' `shape`, nor from a [claims_store()].
+#'
 #' @section Covariates:
 #' With unit rows, neighbouring rows that differ in nothing the model sees are
 #' joined before the covariates are evaluated. Terms that look at the whole
@@ -66,10 +79,14 @@
 #'   Records of other people or outside every window are legal, and counted.
 #' @param cutoff Number of past time units that can matter, or several numbers
 #'   to choose from. Fits with different cutoffs see the same events, so their
-#'   criteria compare; standard errors do not know of the choice.
+#'   criteria compare; standard errors do not know of the choice: see
+#'   [model_average()].
 #' @param nknots Numbers of interior knots. Every one is fitted with every
 #'   cutoff; the best fit by `criterion` is returned, all of them are in
-#'   `$selection` (see [refit()]).
+#'   `$selection` (see [refit()]). With `smooth`, one large number does: by
+#'   default 15, or one for six lags.
+#' @param smooth `"none"`, or a penalised spline: `"reml"` and `"aic"` choose
+#'   how smooth it is, see [wce_smooth()] and Smooth weight functions.
 #' @param constrained What the weight function must be at its ends, exactly.
 #'   `FALSE`: free. `"right"`: value and slope are zero at the oldest lag;
 #'   `"left"`: at lag 1; `"both"`. Or end by end, as `c(right = "value", left =
@@ -132,7 +149,7 @@
 #' fit
 wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
                 constrained = FALSE, shape = "free", order = 4,
-                basis = "clamped", lag_in = 0,
+                basis = "clamped", lag_in = 0, smooth = "none",
                 weights = NULL, robust = NULL, criterion = "bic",
                 ties = "efron", clock = "auto", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
@@ -146,9 +163,13 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   parts <- split_formula(formula)
   stored <- is_claims_store(data)
   if (stored) check_only_store(records) else check_table(data, "data")
+  smooth <- read_smooth(smooth)
+  # One for a few lags, once the window is known.
+  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = shape, order = order,
-                   basis = basis)
+                   basis = basis, smooth = smooth)
+  if (stored) check_no_smooth(smooth)
   id <- if (stored) data$id else id_column(rlang::enquo(id), names(data))
   design <- if (stored) {
     store_design(parts, data, defaults, rlang::enquo(weights), clock)
@@ -161,14 +182,16 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   engine <- choose_engine(engine)
   tables <- lapply(grid, function(g) lapply(g, `[[`, "table"))
   limits <- lapply(grid, design_inequalities, ncol(design$rows$x))
+  penalties <- lapply(grid, design_penalty, smooth, ncol(design$rows$x))
   robust <- if (stored) store_robust(robust, design) else
     decide_robust(robust, design)
   result <- if (stored) {
     store_fit(design, tables, ties, engine, control, limits, robust = robust)
   } else {
     wce_fit_impl(design$rows, design$terms, tables, ties, engine, control,
-                 limits)
+                 limits, penalties)
   }
+  result$fits <- Map(describe_smoothing, result$fits, penalties)
   if (robust) {
     if (!stored) {
       result$fits <- robust_fits(result$fits, design, tables, ties, engine)
