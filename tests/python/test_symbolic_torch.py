@@ -5,10 +5,9 @@ import pytest
 from symbolic_cases import M, N, all_cases
 from vigitensor import api_symbolic as api
 from vigitensor.errors import EngineError
-from vigitensor.symbolic import dense, keops, tables
+from vigitensor.symbolic import dense, tables
 from vigitensor.symbolic.lower import expand
 from vigitensor.symbolic.table import operations
-from vigitensor.symbolic.tables import Problem
 from vigitensor.symbolic.tree import apply, number, variable
 
 torch = pytest.importorskip("torch")
@@ -137,28 +136,6 @@ def test_it_never_waits_for_the_device(name):
         assert out.dtype == torch.float32
         out.sum().backward()
         assert [x.grad.shape for x in data] == [x.shape for x in data]
-
-
-def test_formulas_as_keops_reads_them():
-    x, y, p = variable("i", 0, 3), variable("j", 2, 3), variable("p", 1, 1)
-    node = apply("exp", -(apply("sqdist", x, y) * p)) * number(0) + 0.5 - 2.0 * x
-    problem = Problem(
-        [np.ones((4, 3)), np.ones((1, 1)), np.ones((5, 3))], [0.25], 4, 5,
-        np.dtype(np.float64),
-    )  # fmt: skip
-    text, data = keops.written(expand(node), problem)
-    assert text == (
-        "Subtract(Add(Mult(Exp(Minus(Mult(Sum(Square(Subtract(Var(0,3,0),"
-        "Var(1,3,1)))),Var(2,1,2)))),Var(3,1,2)),Var(4,1,2)),"
-        "Mult(IntCst(2),Var(0,3,0)))"
-    )
-    assert [a.shape for a in data] == [(4, 3), (5, 3), (1,), (1,), (1,)]
-    assert (data[3], data[4]) == (0.25, 0.5)
-    with pytest.raises(EngineError) as caught:
-        keops.written(apply("expm1", x), problem)
-    assert caught.value.code == "engine_cannot"
-    with pytest.raises(EngineError):
-        keops.reduce(node, problem, "prod", k=1)
 
 
 def test_engines_that_are_not_there(data, monkeypatch):

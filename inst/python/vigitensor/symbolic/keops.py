@@ -1,7 +1,12 @@
-"""Reductions by PyKeOps, where it is installed: formulas written in its language."""
+"""Reductions by PyKeOps, where it is installed: formulas written in its language.
+
+Operations that it does not have are written with those that it has.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +16,7 @@ from ..errors import EngineError
 from .lower import expand
 from .table import operations
 from .tables import Problem
-from .tree import Node, nodes_of
+from .tree import Node, apply, constant, nodes_of
 
 Array = npt.NDArray[Any]
 _CODES = {"i": 0, "j": 1, "p": 2}
@@ -27,6 +32,79 @@ _REDUCTIONS = {
 _PLACES = ("min", "max", "kmin", "kmax")
 
 
+def _there(a: Node) -> Node:
+    return apply("ne", a, 0.0)
+
+
+def _floor(a: Node) -> Node:
+    return a - apply("mod", a, 1.0, 0.0)
+
+
+def _if(test: Node, yes: Node, no: Node) -> Node:
+    """KeOps asks whether a number is 0 or more."""
+    return apply("ifelse", test - 1.0, yes, no)
+
+
+def _picked(a: Node, places: list[int]) -> Node:
+    parts = [apply("elem", a, static=(k,)) if a.dim > 1 else a for k in places]
+    return functools.reduce(lambda x, y: apply("concat", x, y), parts)
+
+
+def _interleaved(a: Node, b: Node) -> Node:
+    d = max(a.dim, b.dim)
+    wide = [x if x.dim == d else apply("spread", x, static=(d,)) for x in (a, b)]
+    order = [k + part * d for k in range(d) for part in (0, 1)]
+    return _picked(apply("concat", *wide), order)
+
+
+def _sinxratio(a: Node) -> Node:
+    square = apply("square", a)
+    series = -1 / 3 + square * (1 / 30 - square * (1 / 840 - square * (1 / 45360)))
+    small = apply("lt", apply("abs", a), 0.1)
+    safe = _if(small, constant(1.0), a)
+    direct = (apply("cos", a) - apply("sin", safe) / safe) / apply("square", safe)
+    return _if(small, series, direct)
+
+
+_OTHERWISE: dict[str, Callable[..., Node]] = {
+    # Where b is 0, the quotient by 1 times 0.
+    "divsafe": lambda a, b: a / (b + (1.0 - _there(b))) * _there(b),
+    "gt": lambda a, b: apply("lt", b, a),
+    "ge": lambda a, b: apply("le", b, a),
+    "and": lambda a, b: _there(a) * _there(b),
+    "or": lambda a, b: _there(_there(a) + _there(b)),
+    "not": lambda a: apply("eq", a, 0.0),
+    "where": lambda a, b, c: _if(_there(a), b, c),
+    "maximum": lambda a, b: _if(apply("le", b, a), a, b),
+    "minimum": lambda a, b: _if(apply("le", a, b), a, b),
+    "expm1": lambda a: apply("exp", a) - 1.0,
+    "log1p": lambda a: apply("log", a + 1.0),
+    "tan": lambda a: apply("sin", a) / apply("cos", a),
+    "sinh": lambda a: 0.5 * (apply("exp", a) - apply("exp", -a)),
+    "cosh": lambda a: 0.5 * (apply("exp", a) + apply("exp", -a)),
+    "tanh": lambda a: 1.0 - 2.0 / (apply("exp", 2.0 * a) + 1.0),
+    "floor": _floor,
+    "ceiling": lambda a: -_floor(-a),
+    "trunc": lambda a: apply("sign", a) * _floor(apply("abs", a)),
+    "sinxratio": _sinxratio,
+    "permute": lambda a, order: _picked(a, list(order)),
+    "complex": _interleaved,
+}
+
+
+def known(root: Node) -> Node:
+    """A tree of operations that KeOps has."""
+    done: dict[Node, Node] = {}
+    for node in nodes_of(root):
+        args = tuple(done[a] for a in node.args)
+        if node.op in _OTHERWISE:
+            done[node] = _OTHERWISE[node.op](*args, *node.static)
+        else:
+            same = args == node.args
+            done[node] = node if same else apply(node.op, *args, static=node.static)
+    return done[root]
+
+
 def written(root: Node, problem: Problem) -> tuple[str, list[Array]]:
     """A formula in KeOps's language, and its arguments in their order.
 
@@ -34,6 +112,7 @@ def written(root: Node, problem: Problem) -> tuple[str, list[Array]]:
     a new value compiles nothing there either.
     """
     table = operations()
+    root = known(root)
     text: dict[Node, str] = {}
     given: dict[Node, int] = {}
     data: list[Array] = []
@@ -60,10 +139,10 @@ def written(root: Node, problem: Problem) -> tuple[str, list[Array]]:
             text[node] = argument(node, np.array([value], problem.dtype), "p")
         else:
             name = table[node.op].keops
-            if not name:
-                raise _cannot(f"the operation {node.op!r}")
             parts = [text[a] for a in node.args]
-            text[node] = f"{name}({','.join([*parts, *map(str, node.static)])})"
+            # There the number of components stands before the place.
+            static = node.static[::-1] if node.op == "elem_t" else node.static
+            text[node] = f"{name}({','.join([*parts, *map(str, static)])})"
     return text[root], data
 
 
