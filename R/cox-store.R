@@ -11,7 +11,8 @@ cox_of_store <- function(formula, store, call, weights, settings) {
   check_cox_events(design)
   robust <- store_robust(settings$robust, design)
   result <- store_fit(design, list(list()), settings$ties, settings$engine,
-                      engine_control(settings$control), robust = robust)
+                      engine_control(settings$control), robust = robust,
+                      score_test = ncol(design$rows$x) > 0L)
   fit <- result$fits[[1L]]
   check_singular(fit, settings$singular_ok)
   components <- cox_store_components(fit, design, formula, settings)
@@ -48,12 +49,26 @@ check_cox_events <- function(design) {
               code = "too_many_coefficients")
 }
 
+# The score tests at zero. coxph leaves the offset out of the robust one: then
+# there is none here, as it is in the blocks.
+store_score_tests <- function(fit, formula, tolerance) {
+  found <- fit$at_zero
+  p <- length(fit$coefficients)
+  statistic <- function(var) {
+    wald_statistic(matrix(var, p, p), as.vector(found$score), tolerance)
+  }
+  robust <- !is.null(found$meat) &&
+    !calls_function(rlang::f_rhs(formula), "offset")
+  c(list(score = statistic(found$info)),
+    if (robust) list(rscore = statistic(found$meat)))
+}
+
 cox_store_components <- function(fit, design, formula, settings) {
   labels <- colnames(design$rows$x)
   names(fit$coefficients) <- names(fit$infinite) <- labels
   terms <- stats::terms(bare_formula(formula), specials = cox_specials)
   estimated <- length(labels) > 0L
-  list(
+  c(list(
     coefficients = if (estimated) fit$coefficients,
     var = if (estimated) fit$var,
     naive.var = if (estimated) fit$naive.var,
@@ -67,7 +82,9 @@ cox_store_components <- function(fit, design, formula, settings) {
     timefix = settings$control$timefix, formula = bare_formula(formula),
     xlevels = design$meta$xlevels, contrasts = design$meta$contrasts,
     converged = fit$converged, infinite = fit$infinite, gradient = fit$score
-  )
+  ), if (estimated) {
+    store_score_tests(fit, formula, settings$control$toler.chol)
+  })
 }
 
 bare_formula <- function(formula) {
@@ -141,4 +158,11 @@ survfit.cox_store <- function(formula, ...) { # nolint: object_name_linter.
 #' @export
 concordance.cox_store <- function(object, ...) { # nolint: object_name_linter.
   abort_store_rows("The concordance needs")
+}
+
+# What cox.zph() and model.matrix() of survival begin with.
+#' @rawNamespace S3method(stats::model.frame, cox_store)
+#' @noRd
+model.frame.cox_store <- function(formula, ...) { # nolint: object_name_linter.
+  abort_store_rows("The model frame, and tests that begin with it, need")
 }

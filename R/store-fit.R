@@ -2,9 +2,11 @@
 # R asks how far it is.
 
 # design: of store_design(); tables, inequalities: as in wce_fit_impl(), whose
-# value this has; robust: should `var` be the robust variance?
+# value this has; robust: should `var` be the robust variance? score_test: with
+# what score tests need, `at_zero`?
 store_fit <- function(design, tables, ties, engine, control = list(),
-                      inequalities = NULL, progress = NULL, robust = FALSE) {
+                      inequalities = NULL, progress = NULL, robust = FALSE,
+                      score_test = FALSE) {
   check_store_engine(engine)
   place <- design$store
   if (place$resumed) {
@@ -19,7 +21,8 @@ store_fit <- function(design, tables, ties, engine, control = list(),
     key = rlang::hash(list(place$key, tables, inequalities, ties, control)),
     inequalities = if (!all(vapply(inequalities, is.null, NA))) inequalities,
     robust = if (!robust) "no" else
-      if (is.null(design$cluster$label)) "subjects" else "groups"
+      if (is.null(design$cluster$label)) "subjects" else "groups",
+    score_test = score_test
   ), option_memory()), quote = TRUE)
   result <- watch_fit(begun$number, place$n_blocks, progress)
   engine_call("design_end", path = place$path)
@@ -48,8 +51,9 @@ watch_fit <- function(number, n_blocks, progress) {
   }
 }
 
-# A line on the pass over the data, after two seconds.
-pass_bar <- function(n_blocks, progress) {
+# A line on the pass over the data, after two seconds (tests do not wait).
+pass_bar <- function(n_blocks, progress,
+                     seconds = getOption("vigitensor.progress_after", 2)) {
   nothing <- list(at = function(...) invisible(),
                   done = function() invisible())
   if (!shows_progress(progress)) return(nothing)
@@ -58,7 +62,7 @@ pass_bar <- function(n_blocks, progress) {
   bar <- new.env(parent = emptyenv())
   list(
     at = function(pass, block) {
-      if (proc.time()[["elapsed"]] - began < 2) return(invisible())
+      if (proc.time()[["elapsed"]] - began < seconds) return(invisible())
       if (is.null(bar$id)) {
         bar$id <- cli::cli_progress_bar(
           "Fit", total = n_blocks, clear = TRUE, .auto_close = FALSE,

@@ -23,7 +23,7 @@ from .store.columns import ColumnStore
 from .store.design import DesignSource, FitState, narrow, pack
 from .store.local import Keeper, LocalPasses, Stopped, budget_bytes, kept_bytes
 from .survival.blocked import Passes, fit_prepared, prepare_blocks
-from .survival.blocked_results import meat
+from .survival.blocked_results import at_zero, meat
 from .survival.run import GridResult
 
 _numbers = itertools.count(1)
@@ -166,6 +166,7 @@ def fit_store(
     memory_mb: float | None = None,
     inequalities: Sequence[Any] | None = None,
     robust: str = "no",
+    score_test: bool = False,
 ) -> dict[str, Any]:
     """Begin to fit a design on disk; returns its ``number`` for ``fit_progress``.
 
@@ -184,6 +185,9 @@ def fit_store(
     robust : {"no", "subjects", "groups"}
         Every fit then has ``meat`` (p, p): the squares of the scores of subjects, or
         of the groups that ``design_write`` was given, summed.
+    score_test : bool
+        Every fit then has ``at_zero``: ``score`` (p,) and ``info`` (p, p) there, and
+        ``meat`` where ``robust``.
 
     Notes
     -----
@@ -208,6 +212,9 @@ def fit_store(
         if robust != "no":
             for k, fit in enumerate(result.fits):
                 found["fits"][k]["meat"] = meat(prepared, k, fit, robust == "groups")
+        if score_test:
+            for k, fit in enumerate(found["fits"]):
+                fit["at_zero"] = at_zero(prepared, k, robust)
         return found
 
     source = DesignSource(folder / "design", int(n_blocks), int(n_terms))

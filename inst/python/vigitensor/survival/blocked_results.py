@@ -65,6 +65,22 @@ def scores(prepared: Blocks, place: Place, wanted: Wanted) -> Iterator[BlockScor
 def meat(prepared: Blocks, design: int, fit: Fit, by_group: bool) -> Floats:
     """Squares of the scores of subjects, or of groups of them, summed: (p, p)."""
     place = place_of(prepared, design, np.nan_to_num(fit.coefficients, nan=0.0))
+    return _meat_at(prepared, place, by_group)
+
+
+def at_zero(prepared: Blocks, design: int, robust: str) -> dict[str, Floats]:
+    """For score tests: ``score`` (p,) and ``info`` (p, p) at zero, and ``meat``.
+
+    ``robust`` says whose scores are squared: "no" (nobody's), "subjects", "groups".
+    """
+    place = place_of(prepared, design, np.zeros(prepared.problem(design).n_par))
+    found = {"score": place.at.score, "info": place.at.info}
+    if robust != "no":
+        found["meat"] = _meat_at(prepared, place, robust == "groups")
+    return found
+
+
+def _meat_at(prepared: Blocks, place: Place, by_group: bool) -> Floats:
     wanted = Wanted("groups" if by_group else "meat", weighted=True)
     p = place.problem.n_par
     if not by_group:
