@@ -84,7 +84,7 @@ rows <- do.call(rbind, lapply(shares, function(share) {
   n <- round(share * everybody)
   found <- measure(n)
   print(round(found, 2))
-  size <- sprintf("%s, %s events, %.1f GB on disk", cohort_size(
+  size <- sprintf("%s, %s events, %.2f GB on disk", cohort_size(
     n, found[["pairs"]]), format(found[["events"]], big.mark = ","),
     found[["disk_gb"]])
   rbind(
