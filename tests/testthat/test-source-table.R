@@ -250,3 +250,36 @@ test_that("arguments that do not fit are refused", {
   expect_error(csv_source(".", encoding = "ebcdic"),
                class = "vigitensor_error_encoding")
 })
+
+test_that("tables, columns and codes with quotes and blanks in PostgreSQL", {
+  con <- local_postgres()
+  id <- "No. \"d'assure\"; --"
+  raw <- list("packs of \"2018\"; DROP TABLE x; --" = stats::setNames(
+    data.frame(c(3L, 1L, 2L, 1L), c("it's", "a \"b\" c", "\\'; --", "it's"),
+               as.Date("2018-01-01") + 0:3, 30L),
+    c(id, "The Drug", "select", "N \\ days")
+  ))
+  schema <- write_postgres_study(con, raw, "sch'ema \"of\" claims; --")
+  columns <- c(person_id = id, drug = "The Drug", date = "select",
+               days_supply = "N \\ days")
+  handle <- function(...) {
+    source_table(dbi_source(con, schema), names(raw), columns, ...)
+  }
+  expected <- stats::setNames(raw[[1L]][columns], names(columns))
+  in_order <- function(d) {
+    d <- as.data.frame(d)
+    d <- d[order(d$date), names(columns)]
+    rownames(d) <- NULL
+    d
+  }
+  expect_identical(in_order(handle()), expected)
+  for (drug in unique(expected$drug)) {
+    one <- in_order(handle(values = list(drug = drug)))
+    expect_identical(one$date, expected$date[expected$drug == drug])
+  }
+  blocks <- source_blocks(list(packs = handle()), blocks = 2)
+  parts <- lapply(seq_along(blocks), function(k) read_block(blocks, k)$packs)
+  expect_identical(in_order(do.call(rbind, parts)), expected)
+  records <- as.data.frame(exposure_episodes(handle()))
+  expect_identical(records, as.data.frame(exposure_episodes(expected)))
+})
