@@ -284,7 +284,11 @@ reselected_words <- function(x) {
                    })
   rest <- length(shown) > 4L
   shown <- shown[seq_len(min(4L, length(shown)))]
-  strwrap(paste0("Knots chosen anew in each: ", paste(sprintf(
+  smooth <- if (!is.null(x$fit$smoothing)) {
+    "Smoothing parameters chosen anew in each."
+  }
+  if (!is.null(smooth) && nrow(selection) == 1L) return(smooth)
+  c(smooth, strwrap(paste0("Knots chosen anew in each: ", paste(sprintf(
     "%s in %s", labels[shown], format_level(round(shares[shown], 3))
-  ), collapse = ", "), if (rest) ", ...", "."), 80L)
+  ), collapse = ", "), if (rest) ", ...", "."), 80L))
 }

@@ -56,11 +56,11 @@ averaged_variance <- function(model, parts, rho) {
   at_rho <- judge_smoothing(model, parts, rho, "reml")
   if (is.null(at_rho)) return(diag(NA_real_, length(model$at)))
   range <- smoothing_range(parts, model$info)
-  var <- at_rho$v
-  for (own in split(seq_along(rho), part_terms(parts))) {
-    var <- var + averaged_term(model, parts, rho, own, range, at_rho)
-  }
-  var
+  extra <- lapply(split(seq_along(rho), part_terms(parts)), function(own) {
+    found <- averaged_term(model, parts, rho, own, range)
+    positive_part(found, at_rho$v)
+  })
+  Reduce(`+`, extra, at_rho$v)
 }
 
 # Which parts share a coefficient, as codes.
@@ -69,30 +69,48 @@ part_terms <- function(parts) {
   apply(shared, 1L, which.max)
 }
 
-# What the uncertainty of the parts `own` adds.
-averaged_term <- function(model, parts, rho, own, range, at_rho) {
+# What the uncertainty of the parts `own` of one term changes, those of the
+# others held. From one inverse V at a moderate penalty of the term, the others
+# come by the coefficients o that it touches: with D the change of theta there
+# and G = (1 + D V_oo)^-1 D,
+#   V - V_o G V_o'  and  b - V_o G b_o.
+averaged_term <- function(model, parts, rho, own, range) {
   middle <- pmin(rho[own], range$middle[own] + 8)
-  axes <- lapply(middle, function(x) x + seq(-9, 9, by = 1.5))
-  points <- as.matrix(expand.grid(axes))
-  total <- 0
-  best <- -Inf
-  sum <- matrix(0, length(model$at), length(model$at))
-  for (k in seq_len(nrow(points))) {
-    here <- judge_smoothing(model, parts, replace(rho, own, points[k, ]),
-                            "reml")
-    if (is.null(here)) next
-    density <- here$value - sum(points[k, ]) / 2
-    if (density < best - 18) next
-    if (density > best) {
-      total <- total * exp(best - density)
-      sum <- sum * exp(best - density)
-      best <- density
-    }
-    weight <- exp(density - best)
-    total <- total + weight
-    sum <- sum + weight * (here$v - at_rho$v + tcrossprod(here$b - at_rho$b))
+  base <- judge_smoothing(model, parts, replace(rho, own, middle), "reml")
+  if (is.null(base)) return(0 * model$info)
+  o <- which(colSums(parts[own, , drop = FALSE]) > 0)
+  mine <- parts[own, o, drop = FALSE]
+  v <- base$v[o, o, drop = FALSE]
+  b <- base$b[o]
+  theta <- colSums(exp(middle) * mine)
+  moved <- function(at) {
+    own_theta <- colSums(exp(at) * mine)
+    change <- own_theta - theta
+    system <- diag(length(o)) + change * v
+    g <- solve(system, diag(change, length(o)), tol = 0)
+    step <- drop(g %*% b)
+    log_det <- as.vector(determinant(system)$modulus)
+    # The marginal likelihood, less that at the base.
+    list(g = (g + t(g)) / 2, step = step,
+         value = (sum(log(own_theta / theta)) - log_det - sum(b * step)) / 2)
   }
-  positive_part(sum / total, at_rho$v)
+  estimate <- moved(rho[own])
+  points <- as.matrix(expand.grid(lapply(middle, function(x) {
+    x + seq(-9, 9, by = 1.5)
+  })))
+  found <- lapply(seq_len(nrow(points)), function(k) moved(points[k, ]))
+  density <- vapply(found, `[[`, 0, "value") - rowSums(points) / 2
+  density[!is.finite(density)] <- -Inf
+  weight <- exp(density - max(density))
+  weight <- weight / sum(weight)
+  total <- matrix(0, length(o), length(o))
+  for (k in which(weight > 1e-9)) {
+    total <- total + weight[k] * (
+      estimate$g - found[[k]]$g + tcrossprod(found[[k]]$step - estimate$step)
+    )
+  }
+  wide <- base$v[, o, drop = FALSE]
+  wide %*% total %*% t(wide)
 }
 
 # What of a symmetric `x` is positive where `v` is the unit.

@@ -26,6 +26,11 @@
 #' where \eqn{x} is the lag as a share of the window. The first part pulls
 #' \eqn{w} to a straight line, the second to zero at the far end.
 #'
+#' A [bootstrap()] of such a fit keeps the \eqn{\lambda}s, or with
+#' `reselect = TRUE` chooses them anew in every sample. Either shows how the
+#' estimates spread around their mean, without the bias of smoothing that the
+#' standard errors of the fit allow for.
+#'
 #' @param criterion How the \eqn{\lambda}s of every term are chosen: `"reml"`,
 #'   the marginal likelihood with the coefficients integrated out (Laplace's
 #'   approximation), or `"aic"`.
@@ -74,9 +79,10 @@ read_smooth <- function(smooth) {
               arg = "smooth", code = "smooth")
 }
 
-# The many knots of a smooth fit: one for about six lags, 15 at most.
+# The many knots of a smooth fit: one for about six lags, 10 at most. The time
+# of a pass grows with their square.
 default_smooth_knots <- function(n_lags) {
-  as.integer(max(1, min(15, floor(min(n_lags) / 6))))
+  as.integer(max(1, min(10, floor(min(n_lags) / 6))))
 }
 
 # Settings of one term that cannot go with a penalty.

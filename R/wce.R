@@ -84,7 +84,7 @@
 #' @param nknots Numbers of interior knots. Every one is fitted with every
 #'   cutoff; the best fit by `criterion` is returned, all of them are in
 #'   `$selection` (see [refit()]). With `smooth`, one large number does: by
-#'   default 15, or one for six lags.
+#'   default 10, or one for six lags.
 #' @param smooth `"none"`, or a penalised spline: `"reml"` and `"aic"` choose
 #'   how smooth it is, see [wce_smooth()] and Smooth weight functions.
 #' @param constrained What the weight function must be at its ends, exactly.

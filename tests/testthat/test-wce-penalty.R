@@ -124,6 +124,35 @@ test_that("a fit is where the penalised likelihood of coxph is largest", {
   }
 })
 
+test_that("the average over lambda is the sum over fits at each lambda", {
+  withr::local_seed(6)
+  p <- 10
+  info <- crossprod(matrix(rnorm(40 * p), 40))
+  model <- list(at = rnorm(p), value = -50, score = rnorm(p), info = info)
+  parts <- matrix(0, 3, p)
+  parts[1L, 3:6] <- runif(4)
+  parts[2L, 2:6] <- runif(5)
+  parts[3L, 8:10] <- 1
+  expect_identical(unname(lengths(split(1:3, part_terms(parts)))), 2:1)
+  for (rho in list(c(2, 1, 3), c(24, 2, 22))) for (own in list(1:2, 3L)) {
+    range <- smoothing_range(parts, info)
+    found <- averaged_term(model, parts, rho, own, range)
+    middle <- pmin(rho[own], range$middle[own] + 8)
+    points <- expand.grid(lapply(middle, `+`, seq(-9, 9, by = 1.5)))
+    judged <- lapply(seq_len(nrow(points)), function(k) {
+      judge_smoothing(model, parts, replace(rho, own, unlist(points[k, ])),
+                      "reml")
+    })
+    density <- vapply(judged, `[[`, 0, "value") - rowSums(points) / 2
+    weight <- exp(density - max(density)) / sum(exp(density - max(density)))
+    at_rho <- judge_smoothing(model, parts, rho, "reml")
+    expected <- Reduce(`+`, Map(function(one, w) {
+      w * (one$v - at_rho$v + tcrossprod(one$b - at_rho$b))
+    }, judged, weight))
+    expect_equal(found, expected, tolerance = 1e-6)
+  }
+})
+
 test_that("engines agree", {
   skip_if_no_engine()
   for (seed in 1:2) {
@@ -298,6 +327,10 @@ test_that("what cannot be asked for is refused", {
                class = "vigitensor_error_smooth")
   expect_error(smooth_fit(study, wce_smooth(lambda = 1:3)),
                class = "vigitensor_error_smooth")
+  expect_error(check_no_smooth(wce_smooth()), class = "vigitensor_error_smooth")
+  expect_error(ph_check(smooth_fit(study), data = study$people,
+                        records = study$records),
+               class = "vigitensor_error_smooth")
   expect_error(smoothness(smooth_fit(study, "none", nknots = 1)),
                class = "vigitensor_error_not_smooth")
 })
@@ -334,6 +367,8 @@ test_that("replicates keep lambda, or choose it anew", {
                    tolerance = 1e-5)
     }
     expect_s3_class(weight_function(drawn), "weight_function")
+    words <- paste(utils::capture.output(print(drawn)), collapse = " ")
+    expect_identical(grepl("Smoothing parameters chosen anew", words), reselect)
   }
   if (!engine_available()) skip("engines are compared with one another")
   for (method in c("fit", "one_step", "influence")) {
