@@ -13,6 +13,7 @@ store_design <- function(parts, store, defaults, weights = rlang::quo(NULL),
   check_store_formula(parts, clock)
   surv <- surv_arguments(parts$surv)
   settings <- lapply(parts$exposures, exposure_arguments, defaults, parts$env)
+  refuse_in_store(settings)
   settings <- lapply(settings, check_exposure_settings, "unit")
   settings <- lapply(settings, store_drug, store, parts$env)
   seen <- names(store$people)

@@ -20,6 +20,7 @@ wce_design <- function(parts, data, id, records, defaults,
                             all.vars(parts$cluster))
   check_columns_present(data, c(id, needed$all), parts$env, records, id,
                         absent_weights(weights, data))
+  settings <- expand_terms(settings, data, records, parts$env)
 
   faults <- new_faults()
   people <- read_people(faults, data, id, surv, parts$env)
@@ -83,7 +84,8 @@ covariate_names <- function(parts, data, id, surv, settings,
                             in_weights = character(),
                             in_cluster = character()) {
   in_surv <- unlist(lapply(surv, all.vars))
-  in_dose <- unlist(lapply(settings, function(s) all.vars(s$e)))
+  in_dose <- c(unlist(lapply(settings, function(s) all.vars(s$e))),
+               by_names(settings, data))
   covariates <- all.vars(parts$covariates)
   if ("." %in% covariates) {
     covariates <- union(setdiff(covariates, "."),

@@ -15,6 +15,11 @@
 #' @param cutoff,nknots,constrained,shape,order,basis,lag_in As in [wce()];
 #'   a value given here wins over the one given there. With several exposure
 #'   terms, `cutoff` and `nknots` here are one number each.
+#' @param by Groups that have a weight function each: columns of `data` (of the
+#'   person, or with doses of rows, of the row), or of `records` (of the
+#'   dispensing). [equal_weights()] tests whether they differ.
+#' @param dose How doses enter, if not as they are: [dose_spline()], or a
+#'   function that is 0 at dose 0. See [dose_response()].
 #' @return Outside a formula, an error.
 #' @seealso [wce()]
 #' @export
@@ -22,8 +27,10 @@
 #' y ~ age + exposure(dose) # the dose is a column of unit rows
 #' y ~ age + exposure("amoxicillin", cutoff = 90) # a drug of the records
 #' y ~ age + exposure("amoxicillin", constrained = c(right = "value"))
+#' y ~ age + exposure("amoxicillin", by = sex) # a weight function for each sex
+#' y ~ age + exposure("amoxicillin", dose = dose_spline(top = 4))
 exposure <- function(e, cutoff, nknots, constrained, shape, order, basis,
-                     lag_in) {
+                     lag_in, by, dose) {
   abort_input(
     "`exposure()` has a meaning only inside the formula of `wce()`.",
     code = "exposure_outside_formula"
@@ -128,8 +135,12 @@ exposure_arguments <- function(call, defaults, env) {
   if (is.null(arguments$e)) {
     abort_input("`exposure()` needs the dose or a drug.", code = "formula")
   }
-  given <- lapply(arguments[names(arguments) != "e"], eval, env)
-  settings <- utils::modifyList(defaults, given)
+  given <- lapply(arguments[!names(arguments) %in% c("e", "by")], eval, env)
+  # `dose` is the name of the doses themselves later on.
+  response <- given$dose
+  settings <- utils::modifyList(defaults, given[names(given) != "dose"])
+  settings$response <- response
+  settings$by <- arguments$by
   settings$own <- list(cutoff = !is.null(given$cutoff),
                        nknots = !is.null(given$nknots))
   settings$e <- arguments$e

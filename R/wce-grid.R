@@ -189,5 +189,7 @@ describe_term <- function(term, grid, k, covered, n_covariates) {
   list(label = term$label, lag_in = term$lag_in,
        constrained = term$constrained, order = term$order, basis = term$basis,
        shape = term$shape, clock = term$clock,
-       from_records = term$from_records, choices = choices)
+       from_records = term$from_records, group = term$group,
+       surface = term$surface, response = term$response, column = term$column,
+       choices = choices)
 }

@@ -9,6 +9,7 @@ index_design <- function(parts, data, id, time, records, defaults, clock) {
   settings <- lapply(parts$exposures, exposure_arguments, defaults, parts$env)
   needed <- covariate_names(parts, data, id, list(parts$surv), settings, time)
   check_columns_present(data, c(id, time, needed$all), parts$env, records, id)
+  settings <- expand_terms(settings, data, records, parts$env)
   faults <- new_faults()
   people <- index_people(faults, parts, data, id, time)
   columns <- covariate_columns(faults, setdiff(needed$covariates, time), data,

@@ -5,6 +5,7 @@
 # What every exposure() term is called in records: the drug, or the column of
 # doses.
 exposure_words <- function(fit, env) {
+  refuse_several(fit, "This prediction")
   calls <- split_formula(fit$formula)$exposures
   lapply(seq_along(calls), function(k) {
     e <- as.list(match.call(exposure, calls[[k]]))$e
