@@ -21,7 +21,7 @@ DEBIAN_PACKAGES=(
   ca-certificates git make
   r-cran-cli r-cran-rlang r-cran-reticulate r-cran-rcpp r-cran-survival
   r-cran-testthat r-cran-knitr r-cran-rmarkdown r-cran-roxygen2 r-cran-lintr
-  r-cran-ggplot2 r-cran-generics r-cran-withr r-cran-bit64 r-cran-pkgload
+  r-cran-ggplot2 r-cran-generics r-cran-withr r-cran-bit64 r-cran-mgcv r-cran-pkgload
   r-cran-dbi r-cran-rsqlite r-cran-rpostgresql r-cran-data.table postgresql-15
 )
 R_PACKAGES=(
