@@ -10,6 +10,8 @@ check_values <- function(faults, x, name, table) {
   if (is_integer64(x)) {
     missing_rows <- which(is_na_integer64(x))
     infinite_rows <- integer()
+  } else if (is.integer(x) && !anyNA(x)) {
+    return(invisible())
   } else if (is.numeric(x) && is.finite(sum(as.numeric(x)))) {
     return(invisible())
   } else {
