@@ -15,9 +15,8 @@ check_exposure_settings <- function(s, clock) {
   s$shape <- check_shape(s$shape)
   check_basis(s)
   check_smooth_term(s)
-  s$nknots <- sort(unique(check_integer(
-    s$nknots %||% default_smooth_knots(s$n_lags), "nknots", 0, several = TRUE
-  )))
+  s$nknots <- s$nknots %||% default_smooth_knots(s$n_lags, clock)
+  s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
   for (n_lags in s$n_lags) for (n in s$nknots) check_knots(s, n_lags, n)
   s
 }
@@ -154,10 +153,10 @@ check_drug_column <- function(faults, records, doses) {
 
 exposure_term <- function(s, dose, people, book, follow_up) {
   records <- if (is.character(dose)) {
-    own_records(s, drug_records(s, dose, book), book, people)
+    drug_records(s, dose, book)
   } else {
-    join_doses(people$subject$code, people$start, people$stop,
-               own_row_doses(s, dose), people$order)
+    join_doses(people$subject$code, people$start, people$stop, dose,
+               people$order)
   }
   check_window(s, records, follow_up)
   sorted <- if (is_sorted_within(records$subject, records$start)) {
@@ -170,7 +169,6 @@ exposure_term <- function(s, dose, people, book, follow_up) {
   scan <- scan_records(records$subject, records$start + s$lag_in,
                        records$stop + s$lag_in, follow_up$entry,
                        follow_up$exit, window, sorted)
-  check_one_at_a_time(s, as.integer(scan$n_overlapping))
   inside <- scan$place == 0L & records$dose != 0
   counts <- list(
     given = records$given %||% length(inside), used = sum(inside),
@@ -210,8 +208,7 @@ drug_records <- function(s, drug, book) {
   }
   list(subject = book$subject[known], start = as.double(book$start[known]),
        stop = as.double(book$stop[known]), dose = book$dose[known],
-       row = known, given = length(of_drug),
-       other_people = length(of_drug) - length(known))
+       given = length(of_drug), other_people = length(of_drug) - length(known))
 }
 
 # The oldest lag must fall inside the longest history of a patient.

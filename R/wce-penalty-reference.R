@@ -67,7 +67,11 @@ reference_penalised <- function(risk, x, offset, weight, ties, control,
     coefficients = ifelse(kept, beta, NaN), var = var,
     loglik = c(start$loglik, at$loglik), score = gradient,
     iterations = iterations, converged = converged || decrement < 1e-7,
-    halvings = halvings, infinite = logical(ncol(x)), info = at$info,
+    halvings = halvings,
+    # Nothing to gain, and still moving: the optimum is at infinity.
+    infinite = kept & decrement < 1e-7 &
+      abs(step) * sqrt(pmax(diag(start$info), 0) / sum(risk$event)) > 1e-5,
+    info = at$info,
     log_lambda = rho
   )
 }

@@ -1,7 +1,8 @@
 # What a penalised fit knows: effective degrees of freedom and covariances.
 #
 # With H the information, C = H + diag(theta) and V = C^-1,
-#   edf          the diagonal of V H: how free each coefficient is
+#   edf          the diagonal of V H, 1 - theta V_ii: how free each coefficient
+#                is
 #   frequentist  V H V, the spread of the estimates around their mean
 #   Bayesian     V, which has the bias of smoothing in it, on average over the
 #                curve (Nychka 1988; Marra and Wood 2012)
@@ -41,7 +42,8 @@ describe_smoothing <- function(fit, penalty) {
   }
   fit$smoothing <- list(
     lambda = exp(rho), log_lambda = rho, parts = rownames(penalty$parts),
-    theta = theta, edf = rowSums(bayes * info), bayes = bayes,
+    theta = theta, edf = ifelse(kept, 1 - theta * diag(bayes), 0),
+    bayes = bayes,
     frequentist = bayes %*% info %*% bayes, method = penalty$method,
     reml = judge_smoothing(model, parts[, kept, drop = FALSE], rho,
                            "reml")$value

@@ -79,10 +79,13 @@ read_smooth <- function(smooth) {
               arg = "smooth", code = "smooth")
 }
 
-# The many knots of a smooth fit: one for about six lags, 10 at most. The time
-# of a pass grows with their square.
-default_smooth_knots <- function(n_lags) {
-  as.integer(max(1, min(10, floor(min(n_lags) / 6))))
+# The many knots of a smooth fit: one for about six lags, 10 at most, and at
+# least what a constraint at both ends needs. The time of a pass grows with
+# their square.
+default_smooth_knots <- function(n_lags, clock) {
+  if (clock == "continuous") return(10L)
+  n <- min(n_lags)
+  as.integer(min(10, max(floor(n / 6), min(4, n - 4), 0)))
 }
 
 # Settings of one term that cannot go with a penalty.

@@ -250,7 +250,8 @@ def _smooth_anew(
             reason[k] = "not_converged"
         else:
             coefficients[k], loglik[k] = fit.coefficients, fit.loglik[1]
-            df[k] = float(np.sum(fit.var * fit.info))
+            theta = smooth.theta(fit.log_lambda)
+            df[k] = float(np.sum(1 - theta * np.diag(fit.var))) - lost.sum()
     return {
         "coefficients": coefficients,
         "loglik": loglik,
