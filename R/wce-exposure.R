@@ -153,10 +153,10 @@ check_drug_column <- function(faults, records, doses) {
 
 exposure_term <- function(s, dose, people, book, follow_up) {
   records <- if (is.character(dose)) {
-    drug_records(s, dose, book)
+    own_records(s, drug_records(s, dose, book), book, people)
   } else {
-    join_doses(people$subject$code, people$start, people$stop, dose,
-               people$order)
+    join_doses(people$subject$code, people$start, people$stop,
+               own_row_doses(s, dose), people$order)
   }
   check_window(s, records, follow_up)
   sorted <- if (is_sorted_within(records$subject, records$start)) {
@@ -169,6 +169,7 @@ exposure_term <- function(s, dose, people, book, follow_up) {
   scan <- scan_records(records$subject, records$start + s$lag_in,
                        records$stop + s$lag_in, follow_up$entry,
                        follow_up$exit, window, sorted)
+  check_one_at_a_time(s, as.integer(scan$n_overlapping))
   inside <- scan$place == 0L & records$dose != 0
   counts <- list(
     given = records$given %||% length(inside), used = sum(inside),
@@ -208,7 +209,8 @@ drug_records <- function(s, drug, book) {
   }
   list(subject = book$subject[known], start = as.double(book$start[known]),
        stop = as.double(book$stop[known]), dose = book$dose[known],
-       given = length(of_drug), other_people = length(of_drug) - length(known))
+       row = known, given = length(of_drug),
+       other_people = length(of_drug) - length(known))
 }
 
 # The oldest lag must fall inside the longest history of a patient.
