@@ -6,8 +6,51 @@ symbolic_formula_of <- function(root, weight = NULL, pairs = NULL) {
   alone <- is.null(weight) && is.null(pairs)
   if (!alone) return(written_formula(root, weight, pairs))
   # Reduced again, as in a loop, it is not written again.
-  if (is.null(root$formula)) root$formula <- written_formula(root, NULL, NULL)
+  if (is.null(root$formula)) {
+    root$formula <- simple_formula(root) %||% written_formula(root, NULL, NULL)
+  }
   root$formula
+}
+
+# The same in one pass, NULL where a part is used twice: of small calls, writing
+# the formula was a third of the time.
+simple_formula <- function(root) {
+  .symbolic$stamp <- (.symbolic$stamp %||% 0) + 1
+  state <- new.env(hash = FALSE, parent = emptyenv())
+  state$stamp <- .symbolic$stamp
+  state$keys <- character()
+  state$leaves <- list()
+  state$shared <- FALSE
+  text <- simple_json(root, state)
+  if (!state$shared) list(expression = text, leaves = state$leaves)
+}
+
+simple_json <- function(node, state) {
+  if (node$op == "var") return(simple_leaf(node, state))
+  if (node$op == "number") return(number_json(node$value))
+  if (node$op == "const") {
+    return(sprintf("[\"const\",%s]", number_json(node$value)))
+  }
+  # A node that was passed in this walk bears its number.
+  if (identical(node$stamp, state$stamp)) state$shared <- TRUE
+  if (state$shared) return("")
+  node$stamp <- state$stamp
+  out <- paste0("[\"", node$op, "\"")
+  for (arg in node$args) out <- paste0(out, ",", simple_json(arg, state))
+  static <- static_json(node)
+  if (length(static)) out <- paste(c(out, static), collapse = ",")
+  paste0(out, "]")
+}
+
+simple_leaf <- function(node, state) {
+  key <- paste0(node$index, data_key(node$data))
+  found <- match(key, state$keys)
+  if (is.na(found)) {
+    found <- length(state$keys) + 1L
+    state$keys[[found]] <- key
+    state$leaves[[found]] <- node
+  }
+  paste0("[\"var\",", found - 1L, "]")
 }
 
 written_formula <- function(root, weight, pairs) {
@@ -27,7 +70,7 @@ leaf_slots <- function(nodes) {
   leaves <- list()
   for (node in nodes) {
     if (node$op != "var") next
-    key <- paste(node$index, data_key(node$data))
+    key <- paste0(node$index, data_key(node$data))
     found <- of_data[[key]]
     if (is.null(found)) {
       leaves[[length(leaves) + 1L]] <- node
@@ -68,12 +111,14 @@ node_json <- function(root, slots, walk = NULL) {
 operation_json <- function(node) {
   parts <- character()
   for (arg in node$args) parts <- c(parts, arg$text)
-  static <- node$static
-  if (node$op == "permute") {
-    static <- sprintf("[%s]", paste(static, collapse = ","))
-  }
+  static <- static_json(node)
   if (length(static)) parts <- c(parts, static)
   paste0("[\"", node$op, "\",", paste(parts, collapse = ","), "]")
+}
+
+static_json <- function(node) {
+  if (node$op != "permute") return(node$static)
+  sprintf("[%s]", paste(node$static, collapse = ","))
 }
 
 # Python's reader of JSON knows Infinity.

@@ -49,13 +49,18 @@ NULL
 # name: of the table; args: LazyTensors, numbers, vectors; static: whole
 # numbers.
 call_operation <- function(name, args, static = integer()) {
-  op <- symbolic_table()[[name]]
-  if (!any(vapply(args, is_lazy, NA))) return(plain_operation(op, args, static))
-  if (any(vapply(args, is_complex_like, NA)) && !startsWith(name, "complex") &&
-        !name %in% c("concat")) {
-    abort_complex(if (nzchar(op$r_name)) op$r_name else name)
+  lazy <- complex <- FALSE
+  for (x in args) {
+    lazy <- lazy || is_lazy(x)
+    complex <- complex || is_complex_like(x)
   }
-  nodes <- lapply(args, operand_node, generic = name)
+  if (!lazy) return(plain_operation(symbolic_table()[[name]], args, static))
+  if (complex && !startsWith(name, "complex") && name != "concat") {
+    r_name <- symbolic_table()[[name]]$r_name
+    abort_complex(if (nzchar(r_name)) r_name else name)
+  }
+  nodes <- args
+  for (k in seq_along(args)) nodes[[k]] <- operand_node(args[[k]], name)
   new_lazy(apply_op_list(name, nodes, static), name %in% complex_makers)
 }
 

@@ -16,10 +16,13 @@ Ops.symbolic <- function(e1, e2) {
 }
 
 lazy_operator <- function(generic, operands) {
-  complex <- any(vapply(operands, function(e) {
-    is_complex_lazy(e) || is.complex(e)
-  }, NA))
-  nodes <- lapply(operands, operand_node, generic = generic)
+  # Loops here and below: vapply() takes as long as what it does.
+  complex <- FALSE
+  nodes <- operands
+  for (k in seq_along(operands)) {
+    complex <- complex || is_complex_like(operands[[k]])
+    nodes[[k]] <- operand_node(operands[[k]], generic)
+  }
   if (length(nodes) == 1L) return(lazy_unary(generic, nodes[[1L]], complex))
   if (complex) {
     power <- if (generic == "^") small_power(operands[[2L]]) else NaN
@@ -243,6 +246,7 @@ Summary.LazyTensor <- function(..., index = NULL, na.rm = FALSE) {
     if (length(rest)) abort_several(.Generic)
     return(inner_summary(x, .Generic))
   }
+  if (!length(rest)) return(reduce_lazy(x, .Generic, index, na.rm = na.rm))
   do.call(reduce_lazy, c(list(x, .Generic, index, na.rm = na.rm), rest))
 }
 

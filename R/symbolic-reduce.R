@@ -9,7 +9,7 @@ reduction_table <- local({
     list(value = value, index = index, k = k, single = single, weight = weight,
          result = result)
   }
-  list(
+  out <- list(
     sum = one(TRUE, weight = "factor"),
     mean = one(TRUE, weight = "factor"),
     variance = one(TRUE, weight = "factor"),
@@ -29,17 +29,16 @@ reduction_table <- local({
     histogram = one(TRUE, single = TRUE, weight = "own"),
     any = one(TRUE, result = "test"), all = one(TRUE, result = "test")
   )
+  Map(function(name, rule) c(list(name = name), rule), names(out), out)
 })
 
 # Spelled as in R ("Kmin") or as in the engine ("kmin").
 reduction_rule <- function(name) {
-  known <- names(reduction_table)
-  if (is.character(name) && length(name) == 1L) {
-    found <- match(tolower(name), known)
-    if (!is.na(found)) {
-      return(c(list(name = known[[found]]), reduction_table[[found]]))
-    }
+  if (is.character(name) && length(name) == 1L && !is.na(name)) {
+    found <- reduction_table[[name]] %||% reduction_table[[tolower(name)]]
+    if (!is.null(found)) return(found)
   }
+  known <- names(reduction_table)
   abort_input(
     "The reduction must be one of those that there are.",
     x = sprintf("It is %s.", first_line(deparse(name)[1L])),
@@ -272,7 +271,7 @@ choose_evaluator <- function(evaluator = NULL) {
   }
   if (evaluator != "auto") return(evaluator)
   usual <- identical(getOption("vigitensor.engine", "auto"), "auto")
-  if (usual && engine_available()) return("cpu")
+  if (usual && (engine_is_loaded() || engine_available())) return("cpu")
   choose_engine()
 }
 
@@ -299,14 +298,17 @@ run_reduction <- function(problem) {
   }
   home <- if (isTRUE(problem$keep)) leaves_home(formula$leaves)
   # Few arguments: each costs as much as a small reduction.
-  index <- vapply(formula$leaves, `[[`, "", "index")
+  index <- ""
+  data <- list()
+  for (leaf in formula$leaves) {
+    index <- paste0(index, leaf$index)
+    data[[length(data) + 1L]] <- leaf_numbers(leaf)
+  }
   words <- paste(
-    formula$expression, formula$weight %||% "", paste(index, collapse = ""),
-    problem$rule$name, problem$axis, leaves_precision(formula$leaves),
-    sep = "\n"
+    formula$expression, formula$weight %||% "", index, problem$rule$name,
+    problem$axis, leaves_precision(formula$leaves), sep = "\n"
   )
   numbers <- c(problem$k, 1L, problem$n, problem$m)
-  data <- lapply(formula$leaves, leaf_numbers)
   if (is.null(home) || home$engine == "reference") {
     few <- as.double(problem$n) * problem$m <= few_pairs
     out <- if (few) engine_quick(words, numbers, data) else

@@ -98,3 +98,21 @@ test_that("no name of base R is masked", {
   }, intersect(ours, base))
   expect_identical(own, character())
 })
+
+test_that("a formula written in one pass is the one written in general", {
+  X <- Vi(p$x)
+  Y <- Vj(p$y)
+  alike <- list(exp(-sqdist(X, Y) / 2), elem(X, 2) + X * 3, Y[c(3, 1, 2)] + X,
+                extract(X, 1, 2) | c(1, 2), round(X / Y, 2)^3)
+  for (K in alike) {
+    found <- simple_formula(node_of(K))
+    general <- written_formula(node_of(K), NULL, NULL)
+    expect_identical(found$expression, general$expression)
+    expect_identical(found$leaves, general$leaves)
+  }
+  # Parts that are used twice are written once; data may be.
+  D <- sqdist(X, Y)
+  expect_null(simple_formula(node_of(D * exp(-D))))
+  expect_match(symbolic_formula_of(node_of(D * exp(-D)))$expression, "let")
+  expect_length(simple_formula(node_of(X + X * X))$leaves, 1L)
+})
