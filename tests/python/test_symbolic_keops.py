@@ -66,3 +66,15 @@ def test_the_place_stands_last_for_keops():
     problem = Problem([np.ones((4, 1))], [], 4, 5, np.dtype(np.float64))
     node = apply("elem_t", x, static=(2, 4))
     assert keops.written(node, problem)[0] == "ElemT(Var(0,1,0),4,2)"
+
+
+def test_keops_is_told_how_many_rows_there_are():
+    x = variable("i", 0, 3)
+    problem = Problem([np.ones((4, 3))], [], 4, 5, np.dtype(np.float64))
+    root, wider = keops._with_sizes(x, problem)
+    assert [a.shape for a in wider.data] == [(4, 3), (5, 1)]
+    np.testing.assert_array_equal(
+        dense.matrix(root, wider.data, (), 4, 5), np.ones((4, 5, 3))
+    )
+    root, wider = keops._with_sizes(constant(1.0), problem)
+    assert [a.shape for a in wider.data] == [(4, 3), (4, 1), (5, 1)]

@@ -16,7 +16,7 @@ from ..errors import EngineError
 from .lower import expand
 from .table import operations
 from .tables import Problem
-from .tree import Node, apply, constant, nodes_of
+from .tree import REACH, Node, apply, constant, nodes_of, variable
 
 Array = npt.NDArray[Any]
 _CODES = {"i": 0, "j": 1, "p": 2}
@@ -69,6 +69,8 @@ def _sinxratio(a: Node) -> Node:
 _OTHERWISE: dict[str, Callable[..., Node]] = {
     # Where b is 0, the quotient by 1 times 0.
     "divsafe": lambda a, b: a / (b + (1.0 - _there(b))) * _there(b),
+    # Its own computes in single precision.
+    "powf": lambda a, b: apply("exp", b * apply("log", a)),
     "gt": lambda a, b: apply("lt", b, a),
     "ge": lambda a, b: apply("le", b, a),
     "and": lambda a, b: _there(a) * _there(b),
@@ -155,6 +157,7 @@ def reduce(
     root = expand(-formula if reduction == "kmax" else formula)
     if reduction in _PLACES and root.dim > 1:
         raise _cannot("smallest values of more than one component")
+    root, problem = _with_sizes(root, problem)
     text, data = written(root, problem)
     from pykeops.numpy import Genred  # type: ignore
 
@@ -167,6 +170,16 @@ def reduce(
     value, place = (np.asarray(part).reshape(problem.n, -1) for part in out)
     value = -value if reduction == "kmax" else value
     return {"value": value, "index": place.astype(np.int64)}
+
+
+def _with_sizes(root: Node, problem: Problem) -> tuple[Node, Problem]:
+    """KeOps knows how many i and j there are from data: zeros where there are none."""
+    for index, rows in (("i", problem.n), ("j", problem.m)):
+        if not root.reach & REACH[index]:
+            root = root + variable(index, len(problem.data), 1)
+            zeros = np.zeros((rows, 1), problem.dtype)
+            problem = problem._replace(data=[*problem.data, zeros])
+    return root, problem
 
 
 def _cannot(what: str) -> EngineError:
