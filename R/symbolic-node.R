@@ -107,6 +107,7 @@ common_size <- function(args, what, name) {
 }
 
 abort_sizes <- function(what, sizes, name) {
+  name <- name_in_r(symbolic_table()[[name]])
   if (what == "batch") {
     abort_input("Arrays of one formula have different numbers of problems.",
                 x = sprintf("Their third dimensions are %s.",

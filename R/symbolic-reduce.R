@@ -54,7 +54,7 @@ reduce_lazy <- function(x, reduction, index, K = 1L, weight = NULL,
                         breaks = NULL) {
   rule <- reduction_rule(reduction)
   if (!is_lazy(x)) abort_not_lazy(reduction)
-  check_index(index, c("i", "j"))
+  check_index(if (missing(index)) NULL else index, c("i", "j"))
   complex <- is_complex_lazy(x)
   if (complex && !rule$name %in% c("sum", "mean")) abort_complex(reduction)
   node <- node_of(x)

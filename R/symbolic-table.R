@@ -54,7 +54,14 @@ operation_dim <- function(op, dims, static) {
   found <- .symbolic$dims[[key]]
   if (is.null(found)) {
     parts <- lapply(dims, function(d) new_leaf(NULL, "p", dim = d))
-    found <- expand_once(op, parts, static)$dim
+    # What is wrong is told of what the user called, not of a part of it.
+    found <- tryCatch(
+      expand_once(op, parts, static)$dim,
+      vigitensor_error_bad_dimension = function(e) {
+        if (identical(e$arg, op$name)) stop(e)
+        abort_dims(op, dims, "equal, or 1")
+      }
+    )
     assign(key, found, envir = .symbolic$dims)
   }
   found
@@ -123,8 +130,10 @@ check_place <- function(op, ok, dims) {
   )
 }
 
+name_in_r <- function(op) if (nzchar(op$r_name)) op$r_name else op$name
+
 abort_dims <- function(op, dims, expected) {
-  what <- if (nzchar(op$r_name)) op$r_name else op$name
+  what <- name_in_r(op)
   abort_input(
     sprintf("`%s`: the inner dimensions (numbers of columns) must be %s.",
             what, expected),

@@ -116,3 +116,18 @@ test_that("a formula written in one pass is the one written in general", {
   expect_match(symbolic_formula_of(node_of(D * exp(-D)))$expression, "let")
   expect_length(simple_formula(node_of(X + X * X))$leaves, 1L)
 })
+
+test_that("errors name what was called", {
+  X <- Vi(p$x)
+  Y <- Vj(p$y)
+  said <- function(code, class, text) {
+    error <- expect_error(code, class = paste0("vigitensor_error_", class))
+    expect_match(conditionMessage(error), text, fixed = TRUE)
+  }
+  said(sqdist(X, Vj(matrix(1, 7, 2))), "bad_dimension", "`sqdist`")
+  said(X | Vj(matrix(1, 7, 2)), "bad_dimension", "`|`")
+  said(X * Vi(p$y), "bad_size", "`*`")
+  said(weightedsqnorm(X, c(1, 2)), "bad_dimension", "takes 1, 3 or 9 weights")
+  said(logsumexp(sqdist(X, Y)), "bad_index", "\"j\"")
+  said(Kmin(sqdist(X, Y), 2), "bad_index", "\"i\"")
+})
