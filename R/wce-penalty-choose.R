@@ -52,18 +52,12 @@ smoothing_curvature <- function(model, parts, rho, method) {
 }
 
 # Value: the rho that the criterion prefers.
-choose_smoothing <- function(model, parts, rho = NULL, method = "reml") {
+choose_smoothing <- function(model, parts, rho = NULL, method = "reml",
+                             around = TRUE) {
   range <- smoothing_range(parts, model$info)
   look <- function(rho) judge_smoothing(model, parts, rho, method)
-  if (is.null(rho)) {
-    rho <- range$middle
-    for (j in seq_along(rho)) {
-      tried <- lapply(seq(-12, 12, by = 2), function(shift) {
-        replace(rho, j, min(max(rho[j] + shift, range$low[j]), range$high[j]))
-      })
-      values <- vapply(tried, function(r) look(r)$value %||% -Inf, 0)
-      rho <- tried[[which.max(values)]]
-    }
+  if (is.null(rho) || around) {
+    rho <- look_around(look, parts, rho %||% range$middle, range)
   }
   here <- look(rho)
   for (pass in seq_len(100L)) {
@@ -92,6 +86,25 @@ choose_smoothing <- function(model, parts, rho = NULL, method = "reml") {
     if (is.null(better)) break
     rho <- trial
     here <- better
+  }
+  rho
+}
+
+# There may be several optima: the best of a coarse grid for the parts of one
+# term, term after term.
+look_around <- function(look, parts, rho, range) {
+  best <- look(rho)$value %||% -Inf
+  for (own in split(seq_along(rho), part_terms(parts))) {
+    shifts <- expand.grid(rep(list(seq(-15, 15, by = 3)), length(own)))
+    tried <- lapply(seq_len(nrow(shifts)), function(k) {
+      at <- range$middle[own] + unlist(shifts[k, ])
+      replace(rho, own, pmin(pmax(at, range$low[own]), range$high[own]))
+    })
+    values <- vapply(tried, function(r) look(r)$value %||% -Inf, 0)
+    if (max(values) > best) {
+      best <- max(values)
+      rho <- tried[[which.max(values)]]
+    }
   }
   rho
 }

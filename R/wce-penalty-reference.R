@@ -25,9 +25,10 @@ reference_penalised <- function(risk, x, offset, weight, ties, control,
     if (penalty$method != "fixed" && iterations < 40L && !polished) {
       model <- list(at = beta[kept], value = at$loglik, score = at$score[kept],
                     info = at$info[kept, kept, drop = FALSE])
+      around <- iterations < 3L
       wanted <- choose_smoothing(model, parts[, kept, drop = FALSE], rho,
-                                 penalty$method)
-      if (is.null(rho)) rho <- wanted
+                                 penalty$method, around)
+      if (around) rho <- wanted
       move <- wanted - rho
       # A choice that turns back may go half as far from then on.
       if (sum(move * moved) < 0) longest <- min(longest, max(abs(moved)) / 2)

@@ -276,9 +276,11 @@ test_that("constraints hold, on both clocks, and lags may be left out", {
   expect_identical(nrow(smoothness(free)), 2L)
   # Hazard ratios integrate the same curve.
   ratio <- hazard_ratio(free, 1)$log_hr
-  curve <- weight_function(free)
-  expect_equal(sum(curve$weight[-1L] + curve$weight[-nrow(curve)]) / 2 *
-                 diff(curve$lag[1:2]), ratio, tolerance = 1e-2)
+  # The trapezoidal rule on a fine grid.
+  lags <- seq(0, 20, length.out = 4001L)
+  w <- drop(basis_at(free$exposures[[1L]], lags) %*% coef(free)[-(1:2)])
+  expect_equal((sum(w) - (w[1L] + w[4001L]) / 2) * 20 / 4000, ratio,
+               tolerance = 1e-4)
 })
 
 test_that("a penalised fit answers like any other", {
@@ -377,5 +379,23 @@ test_that("replicates keep lambda, or choose it anew", {
                 progress = FALSE)$coefficients
     })
     expect_equal(found[[2L]], found[[1L]], tolerance = 1e-5)
+  }
+})
+
+test_that("of several optima of REML the best is taken", {
+  # From the middle of the range a climb ended at a rough curve here.
+  skip_if_no_engine()
+  fit <- function(smooth) {
+    suppressWarnings(
+      wce(Surv(entry, exit, event) ~ sex + age + exposure("drug_a"),
+          data = claims_people, id = person_id, records = claims_dispensings,
+          cutoff = 30, nknots = 5, smooth = smooth, engine = "cpu"),
+      classes = "vigitensor_warning"
+    )
+  }
+  best <- fit("reml")$smoothing$reml
+  for (rough in c(0, 6, 18)) for (far in c(0, 10, 20)) {
+    other <- fit(wce_smooth(lambda = exp(c(rough, far))))
+    expect_gte(best, other$smoothing$reml - 1e-3)
   }
 })

@@ -46,6 +46,8 @@ _RUNS_AWAY, _NOTHING_TO_GAIN = 1e-5, 1e-7
 _POLISHED, _MAX_POLISH = 1e-18, 2
 # Steps after which the smoothing parameters stay.
 _SETTLED = 40
+# Steps at which the best of several optima is looked for.
+_LOOKS_AROUND = 3
 # Decrement that is small against the noise of a thinned cohort.
 _NEAR = 0.5
 
@@ -66,6 +68,11 @@ class Choice:
     rho: Floats | None
     moved: Floats | None = None
     longest: float = np.inf
+
+    def begin(self, wanted: Floats) -> Floats:
+        """There at once."""
+        self.rho = wanted
+        return wanted
 
     def follow(self, wanted: Floats) -> Floats:
         """Where to go next, on the way to what is wanted."""
@@ -120,7 +127,9 @@ def fit_penalised(
     while True:
         # The last steps, of rounding's size, are the coefficients' alone.
         if iterations < _SETTLED and not polished and penalty.method != "fixed":
-            rho = choice.follow(_chosen(point, at, kept, penalty, rho))
+            around = iterations < _LOOKS_AROUND
+            wanted = _chosen(point, at, kept, penalty, rho, around)
+            rho = choice.begin(wanted) if around else choice.follow(wanted)
         assert rho is not None
         theta = penalty.theta(rho)
         unit = whitener(at_start + np.diag(theta), kept)
@@ -193,13 +202,19 @@ def _kept(problem: Target, at: Moments, control: Control, penalty: Penalty) -> B
 
 
 def _chosen(
-    point: Any, at: Moments, kept: Bools, penalty: Penalty, rho: Floats | None
+    point: Any,
+    at: Moments,
+    kept: Bools,
+    penalty: Penalty,
+    rho: Floats | None,
+    around: bool,
 ) -> Floats:
     index = np.flatnonzero(kept)
     model = Quadratic(
         point.beta[index], point.loglik, at.score[index], at.info[np.ix_(index, index)]
     )
-    return choose(model, replace(penalty, parts=penalty.parts[:, index]), rho)
+    used = replace(penalty, parts=penalty.parts[:, index])
+    return choose(model, used, rho, around)
 
 
 def _carry_on(

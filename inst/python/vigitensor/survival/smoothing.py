@@ -22,6 +22,7 @@ Wood and Fasiolo (2017), Biometrics 73, 1071-1081.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ _LEVEL, _MAX_STEPS = 1e-10, 100
 # Longest step in rho; how far rho may go beyond what changes anything.
 _LONGEST, _BEYOND = 4.0, 18.0
 # Where the search looks before it begins to climb, from the middle.
-_COARSE = np.arange(-12.0, 12.1, 2.0)
+_COARSE = np.arange(-15.0, 15.1, 3.0)
 _CURVED = 1e-11
 
 
@@ -133,12 +134,17 @@ def _solve(model: Quadratic, theta: Floats) -> tuple[Floats, Floats, float] | No
     return b, v, float(log_det)
 
 
-def choose(model: Quadratic, penalty: Penalty, begin: Floats | None) -> Floats:
-    """The rho (k,) that the criterion prefers, from ``begin`` if that is near."""
+def choose(
+    model: Quadratic, penalty: Penalty, begin: Floats | None, around: bool = True
+) -> Floats:
+    """The rho (k,) that the criterion prefers, from ``begin`` if that is near.
+
+    There may be several optima: ``around`` looks for the best, not for the next.
+    """
     middle, low, high = scales(penalty.parts, model.info)
     rho = middle if begin is None else np.clip(begin, low, high)
-    if begin is None:
-        rho = _look_around(model, penalty, rho, low, high)
+    if begin is None or around:
+        rho = _look_around(model, penalty, rho, middle, low, high)
     here = judge(model, penalty, rho)
     if here is None:
         return rho
@@ -159,19 +165,26 @@ def choose(model: Quadratic, penalty: Penalty, begin: Floats | None) -> Floats:
 
 
 def _look_around(
-    model: Quadratic, penalty: Penalty, rho: Floats, low: Floats, high: Floats
+    model: Quadratic,
+    penalty: Penalty,
+    rho: Floats,
+    middle: Floats,
+    low: Floats,
+    high: Floats,
 ) -> Floats:
-    """One parameter after the other, the best of a coarse grid."""
-    for j in range(rho.size):
-        best = -np.inf
-        for value in rho[j] + _COARSE:
+    """The best of a coarse grid for the parts of one term, term after term."""
+    touches = penalty.parts > 0
+    first = np.argmax(touches.astype(int) @ touches.T.astype(int) > 0, axis=1)
+    here = judge(model, penalty, rho)
+    best = -np.inf if here is None else here.value
+    for term in np.unique(first):
+        own = np.flatnonzero(first == term)
+        for shifts in itertools.product(_COARSE, repeat=own.size):
             trial = rho.copy()
-            trial[j] = np.clip(value, low[j], high[j])
+            trial[own] = np.clip(middle[own] + shifts, low[own], high[own])
             found = judge(model, penalty, trial)
             if found is not None and found.value > best:
-                best, chosen = found.value, trial
-        if np.isfinite(best):
-            rho = chosen
+                best, rho = found.value, trial
     return rho
 
 
