@@ -183,7 +183,9 @@ plot.dose_response <- function(x, type = "slices", theta = 40, phi = 25, ...) {
 #' @param term Label of the exposure, needed when several have `by`.
 #' @return An object of class `htest`: chi-squared statistic, degrees of
 #'   freedom, p value.
-#' @section Errors: `vigitensor_error_unknown_term` when no term has `by`.
+#' @section Errors: `vigitensor_error_unknown_term` when no term has `by`;
+#'   `vigitensor_error_smooth` for a penalised fit, whose coefficients are not
+#'   free.
 #' @export
 #' @examples
 #' sim <- simulate_wce(300, days = 200, cutoff = 60, hazard = 4e-3, seed = 1)
@@ -195,6 +197,11 @@ plot.dose_response <- function(x, type = "slices", theta = 40, phi = 25, ...) {
 #' equal_weights(fit)
 equal_weights <- function(fit, term = NULL) {
   if (!inherits(fit, "wce")) stop_not_wce(fit)
+  if (!is.null(fit$smoothing)) {
+    abort_input("Penalised fits have no Wald test of equal weight functions.",
+                i = "Use a fit of few knots: `smooth = \"none\"`.",
+                code = "smooth", arg = "fit")
+  }
   groups <- vapply(fit$exposures, function(e) {
     if (is.null(e$response)) e$group %||% NA_character_ else NA_character_
   }, "")
