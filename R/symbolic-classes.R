@@ -19,7 +19,7 @@ setAs("symbolic", "logical", function(from) abort_conversion(from, "as"))
 # R dispatches `%*%` by S4 alone before 4.3.
 #' @rdname symbolic_dense
 #' @aliases %*%,symbolic,ANY-method %*%,ANY,symbolic-method
-#'   %*%,symbolic,symbolic-method
+#'   %*%,symbolic,symbolic-method coerce,symbolic,logical-method
 #' @exportMethod %*%
 setMethod("%*%", signature("symbolic", "ANY"), function(x, y) {
   symbolic_product(x, y)
