@@ -121,6 +121,10 @@ def test_replicates_are_the_same_on_workers(cluster):
     spread_out = many()
     for name, value in here.items():
         np.testing.assert_array_equal(spread_out[name], value)
+    # Chunks of a bootstrap follow each other: their data must not be let go.
+    for first in range(1, 25):
+        draws = {**draws, "first": first, "count": 2}
+        assert len(many()["coefficients"]) == 2
 
 
 @pytest.mark.parametrize(("count", "threads"), [(2, 1), (8, 2), (100, 2), (1000, 7)])

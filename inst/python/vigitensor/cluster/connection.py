@@ -15,6 +15,7 @@ from . import worker
 _ENGINE = str(Path(__file__).resolve().parents[2])
 _client: Any = None
 _local: Any = None
+_held: Any = None  # data on the workers
 
 
 def distributed() -> Any:
@@ -133,9 +134,20 @@ def client() -> Any:
     return _client
 
 
+def hold(data: Any) -> None:
+    """Keep data on the workers until others come, or the cluster is left.
+
+    Data that are let go and sent again at once may be gone when they are needed:
+    the first message arrives after the second.
+    """
+    global _held
+    _held = data
+
+
 def disconnect() -> dict[str, Any]:
     """Leave the cluster; a local one ends."""
     global _client, _local
+    hold(None)
     old, _client = _client, None
     cluster, _local = _local, None
     for thing in (old, cluster):

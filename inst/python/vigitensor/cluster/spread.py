@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from . import worker
-from .connection import client, worker_threads
+from .connection import client, distributed, hold, worker_threads
 
 _TOGETHER = 8
+_TRIES = 3
 
 
 def spread_replicates(
@@ -50,23 +51,32 @@ def _on_workers(
             sum(worker_threads(at).values()),
         )
     ]
+    for again in range(_TRIES):
+        try:
+            return join(_gathered(at, name, arguments, shares))
+        except distributed().client.FutureCancelledError:
+            # The workers that had the data are gone.
+            if again == _TRIES - 1:
+                raise
+    raise AssertionError
+
+
+def _gathered(
+    at: Any, name: str, arguments: dict[str, Any], shares: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     # By content: a later chunk of the same bootstrap finds its data there.
     data = at.scatter(arguments, direct=False, broadcast=True, hash=True)
-    if isinstance(data, dict):  # a dict is scattered by its keys
-        futures = [
-            at.submit(_share, name, own, list(data), *data.values(), pure=False)
-            for own in shares
-        ]
-    else:
-        futures = [
-            at.submit(worker.run_share, name, data, own, pure=False) for own in shares
-        ]
+    hold(data)
+    futures = [
+        at.submit(_share, name, own, list(data), *data.values(), pure=False)
+        for own in shares
+    ]
     try:
-        parts = at.gather(futures)
+        found: list[dict[str, Any]] = at.gather(futures)
+        return found
     except BaseException:
         at.cancel(futures)
         raise
-    return join(parts)
 
 
 def _share(name: str, own: dict[str, Any], names: list[str], *values: Any) -> Any:
