@@ -181,8 +181,8 @@ def fit_wce(
         ``bad_interval``, ``bad_weight``, ``bad_event``, ``bad_ties``,
         ``bad_table``, ``bad_design``, ``bad_control``, ``bad_inequality``,
         ``bad_penalty``, ``time_not_whole``, ``time_span``, ``no_event``, ``overflow``;
-        with torch ``bad_engine``, ``no_torch``, ``no_device``, ``bad_memory``, ``device_memory``,
-        ``torch_forked``.
+        with torch ``bad_engine``, ``no_torch``, ``no_device``, ``bad_memory``,
+        ``device_memory``, ``torch_forked``.
 
     Notes
     -----
