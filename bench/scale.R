@@ -51,7 +51,7 @@ growth <- if (last > 1L) {
 }
 total <- sprintf(
   paste("In proportion to the largest, 67 million people are %.1f GB on disk,",
-        "%.0f minutes to the store and %.0f to the fit, %.0f together."),
+        "%.1f minutes to the store and %.1f to the fit, %.1f together."),
   fitted$disk[last] * times, minutes(built$seconds[last]),
   minutes(fitted$seconds[last]), minutes(seconds[last])
 )
@@ -82,7 +82,7 @@ text <- c(
   strwrap(sprintf(paste(
     "A fit is 9 passes over the blocks, two of which prepare; they cost the",
     "same on any machine and are shared by the workers' threads, so on W",
-    "threads where two took %.0f minutes a fit takes about %.0f / W minutes,",
+    "threads where two took %.1f minutes a fit takes about %.1f / W minutes,",
     "as long as each thread has several blocks. With %.0f blocks of 500,000",
     "people, T = %d and p = %d:"
   ), cluster, 2 * cluster, blocks, event_times, coefficients), 80), "",
