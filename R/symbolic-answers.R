@@ -3,20 +3,25 @@
 
 # ---- sums over rows and columns ---------------------------------------------
 
-sums_answers <- lapply(
-  c(rowSums = "rowSums", colSums = "colSums", rowMeans = "rowMeans",
-    colMeans = "colMeans"),
-  function(what) {
+# sums: function(x, rows), of rows or of columns; vectors: what has no such
+# sums.
+answers_of_sums <- function(sums, vectors) {
+  names <- c("rowSums", "colSums", "rowMeans", "colMeans")
+  lapply(stats::setNames(names, names), function(what) {
     force(what)
     function(at) {
       size <- dim(at$x)
-      if (length(size) != 2L) abort_undefined(what, "traced vectors")
+      if (length(size) != 2L) abort_undefined(what, vectors)
       rows <- startsWith(what, "row")
-      out <- traced_sums(at$x, if (rows) 1L else 2L)
+      out <- sums(at$x, rows)
       if (endsWith(what, "Means")) out / size[[if (rows) 2L else 1L]] else out
     }
-  }
-)
+  })
+}
+
+sums_answers <- answers_of_sums(function(x, rows) {
+  traced_sums(x, if (rows) 1L else 2L)
+}, "traced vectors")
 
 # ---- products ---------------------------------------------------------------
 

@@ -133,20 +133,9 @@ is.array.device_array <- function(x) {
   !is.null(dim(x))
 }
 
-device_sums <- lapply(
-  c(rowSums = "rowSums", colSums = "colSums", rowMeans = "rowMeans",
-    colMeans = "colMeans"),
-  function(what) {
-    force(what)
-    function(at) {
-      size <- dim(at$x)
-      if (length(size) != 2L) abort_undefined(what, "device vectors")
-      rows <- startsWith(what, "row")
-      out <- if (rows) device_row_sums(at$x) else device_fold(at$x, "colsums")
-      if (endsWith(what, "Means")) out / size[[if (rows) 2L else 1L]] else out
-    }
-  }
-)
+device_sums <- answers_of_sums(function(x, rows) {
+  if (rows) device_row_sums(x) else device_fold(x, "colsums")
+}, "device vectors")
 
 device_row_sums <- function(x) {
   size <- c(nrow(x), 1L)
