@@ -49,15 +49,11 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
                    basis = basis)
-  parts <- split_formula(formula)
-  check_table(data, "data")
-  id <- id_column(rlang::enquo(id), names(data))
-  design <- time_design(parts, data, id, records, defaults)
-  if (!is.null(design$meta$strata)) {
-    abort_input("Every person is a stratum of a self-controlled series.",
-                i = "Leave `strata()` out of the formula.",
-                code = "unsupported_term")
-  }
+  design <- time_design(
+    formula, data, rlang::enquo(id), records, defaults,
+    c("Every person is a stratum of a self-controlled series.",
+      i = "Leave `strata()` out of the formula.")
+  )
   design <- only_cases(design)
   design$at <- pieces_at(design)
   design$at$stratum <- design$at$subject
@@ -65,10 +61,8 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
   fit <- fit_rows(design, function(z, at) {
     fit_conditional(z, at, "breslow", engine, control)
   }, criterion)
-  finish_rows_fit(fit, call, formula, c(defaults, id = id), engine, "unit",
-                  unit, list(name = "self-controlled case series",
-                             measure = "rate ratio", short = "IRR",
-                             rows = "exposed piece of person-time"))
+  finish_rows_fit(fit, call, formula, design$settings, engine, "unit", unit,
+                  person_time_model("self-controlled case series"))
 }
 
 #' Weighted cumulative exposure by Poisson regression
@@ -111,30 +105,40 @@ wce_poisson <- function(formula, data, id, records = NULL, cuts = numeric(),
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
                    basis = basis)
-  parts <- split_formula(formula)
-  check_table(data, "data")
-  id <- id_column(rlang::enquo(id), names(data))
-  design <- time_design(parts, data, id, records, defaults)
-  if (!is.null(design$meta$strata)) {
-    abort_input("`strata()` has no place in Poisson regression.",
-                i = "Use a factor, or `cuts`.", code = "unsupported_term")
-  }
+  design <- time_design(
+    formula, data, rlang::enquo(id), records, defaults,
+    c("`strata()` has no place in Poisson regression.",
+      i = "Use a factor, or `cuts`.")
+  )
   design$at <- pieces_at(design, as.double(cuts))
   fit <- fit_rows(design, function(z, at) {
     fit_glm(z, at, stats::poisson())
   }, criterion)
-  finish_rows_fit(fit, call, formula, c(defaults, id = id), "reference",
-                  "unit", unit, list(name = "Poisson model",
-                                     measure = "rate ratio", short = "IRR",
-                                     rows = "exposed piece of person-time"))
+  finish_rows_fit(fit, call, formula, design$settings, "reference", "unit",
+                  unit, person_time_model("Poisson model"))
 }
 
 # ---- rows -------------------------------------------------------------------
 
-time_design <- function(parts, data, id, records, defaults) {
+person_time_model <- function(name) {
+  list(name = name, measure = "rate ratio", short = "IRR",
+       rows = "exposed piece of person-time")
+}
+
+# id: a quosure; no_strata: what is said of strata(), and what to do. Value: of
+# wce_design(), with the `settings` of the fit.
+time_design <- function(formula, data, id, records, defaults, no_strata) {
+  parts <- split_formula(formula)
+  check_table(data, "data")
   refuse_cluster(parts)
+  id <- id_column(id, names(data))
   design <- wce_design(parts, data, id, records, defaults, clock = "unit")
   check_free_shape(design$terms)
+  if (!is.null(design$meta$strata)) {
+    abort_input(no_strata[[1L]], i = no_strata[["i"]],
+                code = "unsupported_term")
+  }
+  design$settings <- c(defaults, id = id)
   design
 }
 

@@ -49,13 +49,10 @@ sample_riskset <- function(formula, data, id, controls = 4, seed = NULL) {
   rownames(out) <- NULL
   out$set <- drawn$set
   out$case <- drawn$case
-  out$time <- as_time(rows$stop[drawn$event], attr(rows$stop, "kind"))
+  out$time <- as_claims_time(rows$stop[drawn$event],
+                             attr(rows$stop, "kind"))
   out$n_at_risk <- drawn$n_at_risk
   out
-}
-
-as_time <- function(x, kind) {
-  if (identical(kind, "date")) as.Date(x, origin = "1970-01-01") else x
 }
 
 riskset_rows <- function(formula, data, id) {
