@@ -17,6 +17,8 @@ replace_between <- function(name, text) {
                lines[at[2L]:length(lines)]), page, useBytes = TRUE)
 }
 
+day_of <- function(file) format(file.mtime(file), "%Y-%m-%d", tz = "UTC")
+
 figures <- function(file, sentence, many_digits) {
   results <- utils::read.csv(file)
   same <- results[results$outcome == "compared", ]
@@ -32,7 +34,7 @@ figures <- function(file, sentence, many_digits) {
       paste("%s, survival %s: %s designs (seeds %d to %d), of which %d were",
             "compared as they are, %s; %d were so ill-conditioned that fewer",
             "than %d digits can be asked for."),
-      format(file.mtime(file), "%Y-%m-%d", tz = "UTC"),
+      day_of(file),
       utils::packageVersion("survival"),
       format(nrow(results), big.mark = ","), min(results$seed),
       max(results$seed), nrow(same), sentence(count), sum(ill), many_digits
@@ -67,8 +69,6 @@ if (file.exists(file)) {
                   "nothing)"), count("monotone"), rising, count("refused"))
   }, 8))
 }
-
-day_of <- function(file) format(file.mtime(file), "%Y-%m-%d", tz = "UTC")
 
 file <- file.path(folder, "random-histories.csv")
 if (file.exists(file)) {

@@ -7,6 +7,7 @@ replicates, as many as go through a pass together.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -51,14 +52,11 @@ def _on_workers(
             sum(worker_threads(at).values()),
         )
     ]
-    for again in range(_TRIES):
-        try:
+    for _ in range(_TRIES - 1):
+        # Where the workers that had the data are gone, once more.
+        with contextlib.suppress(distributed().client.FutureCancelledError):
             return join(_gathered(at, name, arguments, shares))
-        except distributed().client.FutureCancelledError:
-            # The workers that had the data are gone.
-            if again == _TRIES - 1:
-                raise
-    raise AssertionError
+    return join(_gathered(at, name, arguments, shares))
 
 
 def _gathered(
