@@ -10,10 +10,24 @@ reference_penalised <- function(risk, x, offset, weight, ties, control,
   derive <- function(beta) {
     reference_derivatives(risk, z, beta, offset, weight, ties)
   }
+  penalised_newton(derive, ncol(x), sum(risk$event), control, penalty)
+}
+
+# derive: function of p coefficients -> list(loglik, score, info) of any
+# likelihood; begin: where to begin, if that is known to be near.
+penalised_newton <- function(derive, p, n_events, control, penalty,
+                             begin = NULL) {
   parts <- penalty$parts
-  start <- at <- derive(numeric(ncol(x)))
+  start <- at <- derive(numeric(p))
   kept <- reference_kept(at$info, parts, control)
-  beta <- numeric(ncol(x))
+  beta <- numeric(p)
+  if (!is.null(begin)) {
+    near <- derive(begin)
+    if (isTRUE(near$loglik > at$loglik)) {
+      beta <- begin
+      at <- near
+    }
+  }
   rho <- penalty$log_lambda
   moved <- 0
   longest <- Inf
@@ -71,7 +85,7 @@ reference_penalised <- function(risk, x, offset, weight, ties, control,
     halvings = halvings,
     # Nothing to gain, and still moving: the optimum is at infinity.
     infinite = kept & decrement < 1e-7 &
-      abs(step) * sqrt(pmax(diag(start$info), 0) / sum(risk$event)) > 1e-5,
+      abs(step) * sqrt(pmax(diag(start$info), 0) / n_events) > 1e-5,
     info = at$info,
     log_lambda = rho
   )
