@@ -8,20 +8,28 @@
 #' they are B-splines from 0 to `top` without the first, so that no dose has no
 #' effect.
 #'
-#' A function of the dose does as well, with one or more columns: a threshold
-#' is `dose = function(x) pmax(x - 2, 0)`, saturation `dose = function(x)
-#' pmin(x, 3)`, ever against never `dose = function(x) x > 0`.
+#' In a penalised fit (`wce(smooth = )`) the surface is held back along the lag
+#' and along the dose, each as the data ask for: towards straight lines in the
+#' lag, and towards an effect in proportion to the dose. `degree` is then 2 or
+#' more.
+#'
+#' A function of the dose does as well, with one or more columns, such as
+#' `dose = function(x) cbind(x, x^2)`. Thresholds, caps and saturation are ready
+#' made: see [dose_forms].
 #'
 #' @param top The largest dose. Doses above it are an error.
-#' @param knots Interior knots, between 0 and `top`.
+#' @param knots Interior knots, between 0 and `top`. `NULL`: none or, in a
+#'   penalised fit (`wce(smooth = )`), three at equal distances.
 #' @param degree Degree of the polynomials; 1 is a line from knot to knot.
 #' @return A list of class `dose_basis`.
 #' @section Errors: `vigitensor_error_dose_basis`.
-#' @seealso [exposure()], [dose_response()]
+#' @seealso [exposure()], [dose_response()], [dose_forms]
 #' @export
 #' @examples
 #' dose_spline(top = 4, knots = 2, degree = 2)
-dose_spline <- function(top, knots = numeric(), degree = 2) {
+dose_spline <- function(top, knots = NULL, degree = 2) {
+  default <- is.null(knots)
+  if (default) knots <- numeric()
   degree <- check_integer(degree, "degree", 1, 5)
   fine <- is.numeric(top) && length(top) == 1L && is.finite(top) && top > 0 &&
     is.numeric(knots) && all(is.finite(knots)) &&
@@ -34,7 +42,9 @@ dose_spline <- function(top, knots = numeric(), degree = 2) {
   }
   all_knots <- c(rep(0, degree + 1L), knots, rep(top, degree + 1L))
   new_dose_basis(length(knots) + degree, knots = all_knots, degree = degree,
-                 top = top)
+                 top = top, default = default,
+                 call = call("dose_spline", top = top,
+                             knots = if (!default) knots, degree = degree))
 }
 
 new_dose_basis <- function(n, ...) {
@@ -79,8 +89,9 @@ dose_columns <- function(basis, x) {
                     format(basis$top)), code = "dose_basis", arg = "top"
       )
     }
-    splines::splineDesign(basis$knots, x, basis$degree + 1L)[, -1L,
-                                                             drop = FALSE]
+    columns <- splines::splineDesign(basis$knots, x, basis$degree + 1L)
+    columns <- columns[, -1L, drop = FALSE]
+    if (is.null(basis$turn)) columns else columns %*% basis$turn
   }
   if (!all(is.finite(out))) {
     abort_input("`dose` must give finite numbers.", code = "dose_basis",

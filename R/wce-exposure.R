@@ -15,7 +15,11 @@ check_exposure_settings <- function(s, clock) {
   s$shape <- check_shape(s$shape)
   check_basis(s)
   check_smooth_term(s)
-  s$nknots <- s$nknots %||% default_smooth_knots(s$n_lags, clock)
+  if (is.null(s$nknots)) {
+    s$nknots <- default_smooth_knots(s$n_lags, clock)
+    if (!is.null(s$response$rough)) s$nknots <- min(s$nknots,
+                                                    n_surface_lag_knots)
+  }
   s$nknots <- sort(unique(check_integer(s$nknots, "nknots", 0, several = TRUE)))
   for (n_lags in s$n_lags) for (n in s$nknots) check_knots(s, n_lags, n)
   s

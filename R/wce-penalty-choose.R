@@ -95,7 +95,7 @@ choose_smoothing <- function(model, parts, rho = NULL, method = "reml",
 look_around <- function(look, parts, rho, range) {
   best <- look(rho)$value %||% -Inf
   for (own in split(seq_along(rho), part_terms(parts))) {
-    shifts <- expand.grid(rep(list(seq(-15, 15, by = 3)), length(own)))
+    shifts <- expand.grid(rep(list(coarse_shifts(length(own))), length(own)))
     tried <- lapply(seq_len(nrow(shifts)), function(k) {
       at <- range$middle[own] + unlist(shifts[k, ])
       replace(rho, own, pmin(pmax(at, range$low[own]), range$high[own]))
@@ -107,6 +107,11 @@ look_around <- function(look, parts, rho, range) {
     }
   }
   rho
+}
+
+# The fewer along each axis, the more axes there are.
+coarse_shifts <- function(n_axes) {
+  seq(-15, 15, by = if (n_axes <= 2L) 3 else if (n_axes == 3L) 5 else 7.5)
 }
 
 # Where rho has any effect.

@@ -98,7 +98,7 @@ averaged_term <- function(model, parts, rho, own, range) {
   }
   estimate <- moved(rho[own])
   points <- as.matrix(expand.grid(lapply(middle, function(x) {
-    x + seq(-9, 9, by = 1.5)
+    x + seq(-9, 9, by = if (length(own) > 2L) 3 else 1.5)
   })))
   found <- lapply(seq_len(nrow(points)), function(k) moved(points[k, ]))
   density <- vapply(found, `[[`, 0, "value") - rowSums(points) / 2

@@ -26,6 +26,13 @@
 #' where \eqn{x} is the lag as a share of the window. The first part pulls
 #' \eqn{w} to a straight line, the second to zero at the far end.
 #'
+#' A surface over dose and lag (`exposure(dose = dose_spline())`) is held back
+#' along both: its integrals are over the dose too, as a share \eqn{v} of its
+#' `top`, and a third part, with its own \eqn{\lambda_3}, is that of
+#' \eqn{(\partial^2 f / \partial v^2)^2}, which pulls it to an effect in
+#' proportion to the dose. Other functions of the dose with several columns have
+#' the two parts for each column.
+#'
 #' A [bootstrap()] of such a fit keeps the \eqn{\lambda}s, or with
 #' `reselect = TRUE` chooses them anew in every sample. Either shows how the
 #' estimates spread around their mean, without the bias of smoothing that the
@@ -122,6 +129,7 @@ penalised_choice <- function(choice, s) {
   kept <- constrained_columns(length(all_knots) - s$order, ends, s$order)
   matrices <- lapply(matrices, function(x) x[kept, kept, drop = FALSE])
   found <- diagonal_penalty(matrices, has_far_end(s), straight_lines(ends))
+  found <- times_dose(found, s$response, s$column)
   turn <- function(x) x %*% found$transform
   choice$basis_matrix <- turn(choice$basis_matrix)
   if (is.null(choice$integral)) {
@@ -130,7 +138,7 @@ penalised_choice <- function(choice, s) {
     choice$integral$coefficients <- turn(choice$integral$coefficients)
     choice$table <- choice$integral
   }
-  c(choice, found)
+  c(choice, found, if (!is.null(s$response$rough)) list(tied = s$surface))
 }
 
 # How many independent straight lines satisfy the constraints.
@@ -168,7 +176,8 @@ gauss_rule <- function(n) {
   list(at = (1 + found$values) / 2, weight = found$vectors[1L, ]^2)
 }
 
-# T, and the penalties along its columns. flat: dimension of the straight lines.
+# T, the penalties along its columns, and their mass, squared and integrated.
+# flat: dimension of the straight lines.
 diagonal_penalty <- function(matrices, far_end, flat) {
   rough <- matrices$roughness
   other <- if (far_end) matrices$far_end else matrices$mass
@@ -184,27 +193,33 @@ diagonal_penalty <- function(matrices, far_end, flat) {
   largest <- apply(abs(transform), 2L, which.max)
   sign <- sign(transform[cbind(largest, seq_len(n))])
   transform <- sweep(transform, 2L, sign, "*")
+  mass <- colSums(transform * (matrices$mass %*% transform))
   if (far_end) {
     parts <- rbind(roughness = a, far_end = (1 - a) / share)
-    return(list(transform = transform, parts = parts))
+    return(list(transform = transform, parts = parts, mass = mass))
   }
   # One part alone: columns of equal mass, the rough ones first.
-  size <- sqrt(colSums(transform * (matrices$mass %*% transform)))
-  transform <- sweep(transform, 2L, size, "/")
-  list(transform = transform, parts = rbind(roughness = a / size^2))
+  transform <- sweep(transform, 2L, sqrt(mass), "/")
+  list(transform = transform, parts = rbind(roughness = a / mass),
+       mass = rep(1, n))
 }
 
 # ---- for an engine ----------------------------------------------------------
 
 # choices: of one fit of the grid, by term. Value: list(parts = k x p, method,
-# log_lambda), or NULL when no term is smooth.
+# log_lambda), or NULL when no term is smooth. The columns of a surface share
+# their parts.
 design_penalty <- function(choices, smooth, n_covariates) {
   if (is.null(smooth)) return(NULL)
   sizes <- vapply(choices, function(e) ncol(e$basis_matrix), 0L)
   before <- n_covariates + cumsum(sizes) - sizes
-  rows <- lapply(seq_along(choices), function(k) {
-    wide <- matrix(0, nrow(choices[[k]]$parts), n_covariates + sum(sizes))
-    wide[, before[k] + seq_len(sizes[k])] <- choices[[k]]$parts
+  rows <- lapply(tied_terms(choices), function(members) {
+    own <- choices[[members[1L]]]$parts
+    wide <- matrix(0, nrow(own), n_covariates + sum(sizes),
+                   dimnames = list(rownames(own), NULL))
+    for (k in members) {
+      wide[, before[k] + seq_len(sizes[k])] <- choices[[k]]$parts
+    }
     wide
   })
   parts <- do.call(rbind, rows)
@@ -218,6 +233,13 @@ design_penalty <- function(choices, smooth, n_covariates) {
     )
   }
   list(parts = parts, method = "fixed", log_lambda = log(lambda))
+}
+
+# Terms under one penalty, as a list of their numbers: those of a surface.
+tied_terms <- function(choices) {
+  tied <- vapply(choices, function(e) e$tied %||% NA_character_, "")
+  first <- ifelse(is.na(tied), seq_along(tied), match(tied, tied))
+  unname(split(seq_along(tied), first))
 }
 
 check_no_smooth <- function(smooth) {

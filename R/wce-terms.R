@@ -70,6 +70,7 @@ labelled <- function(label, name, value) {
 split_response <- function(s) {
   if (is.null(s$response)) return(list(s))
   s$response <- as_dose_basis(s$response, s$label)
+  if (!is.null(s$smooth)) s$response <- turned_dose_basis(s$response, s$label)
   s$surface <- s$label
   n <- s$response$n
   lapply(seq_len(n), function(k) {

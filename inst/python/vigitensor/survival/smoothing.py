@@ -34,8 +34,10 @@ METHODS = ("reml", "aic", "fixed")
 _LEVEL, _MAX_STEPS = 1e-10, 100
 # Longest step in rho; how far rho may go beyond what changes anything.
 _LONGEST, _BEYOND = 4.0, 18.0
-# Where the search looks before it begins to climb, from the middle.
-_COARSE = np.arange(-15.0, 15.1, 3.0)
+# Where the search looks before it begins to climb, from the middle: so far, and in
+# such steps by the number of parts of a term, the wider the more there are.
+_FAR, _STEPS = 15.0, {1: 3.0, 2: 3.0, 3: 5.0}
+_WIDEST = 7.5
 _CURVED = 1e-11
 
 
@@ -179,7 +181,8 @@ def _look_around(
     best = -np.inf if here is None else here.value
     for term in np.unique(first):
         own = np.flatnonzero(first == term)
-        for shifts in itertools.product(_COARSE, repeat=own.size):
+        coarse = np.arange(-_FAR, _FAR + 0.1, _STEPS.get(own.size, _WIDEST))
+        for shifts in itertools.product(coarse, repeat=own.size):
             trial = rho.copy()
             trial[own] = np.clip(middle[own] + shifts, low[own], high[own])
             found = judge(model, penalty, trial)
