@@ -12,6 +12,8 @@
 #' from every stratum as it has.
 #'
 #' What is drawn: for [wce()] patients, or the groups of `cluster()`; for
+#' [wce_case_control()] sets, or patients if there are none; for
+#' [wce_self_controlled()] and [wce_poisson()] patients; for
 #' [cox()] the clusters or, without any, the `id`s or, without those, rows.
 #'
 #' A `ridge()` keeps, in every replicate, the penalty that it has in the fit.
@@ -55,7 +57,7 @@
 #' other settings is refused (`vigitensor_error_bootstrap_file`). It holds
 #' estimates and no data of patients.
 #'
-#' @param fit A fitted model, from [wce()] or [cox()].
+#' @param fit A fitted model, from [wce()], its other designs, or [cox()].
 #' @param times Number of replicates.
 #' @param kind `"multinomial"` or `"bayesian"`, see Replicates.
 #' @param strata Column of `data`, bare or as a string: strata to draw within.

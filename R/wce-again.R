@@ -40,11 +40,11 @@ same_basis_matrix <- function(now, then) {
     all(abs(now - then) <= 1e-9 * max(abs(then), 0))
 }
 
-# Residuals, baselines and replicates are those of a cohort.
-refuse_other_models <- function(fit) {
+# Baselines, risk sets and what is made of them are those of a cohort.
+refuse_other_models <- function(fit, what = "This is") {
   if (is.null(fit$model)) return(invisible())
   abort_input(
-    sprintf("This is not available for a %s.", fit$model$name),
+    sprintf("%s not available for a %s.", what, fit$model$name),
     i = "It needs the follow-up of a cohort: `wce()`.", code = "other_model"
   )
 }

@@ -20,6 +20,10 @@ bootstrap.wce <- function(fit, times = 1000, kind = "multinomial",
   shows_progress(progress)
   strata <- rlang::enquo(strata)
   env <- rlang::caller_env()
+  if (!is.null(fit$model)) {
+    return(bootstrap_of_rows(fit, data, records, strata, settings, reselect,
+                             file, progress, env))
+  }
   control <- if (!is.null(fit$call$control)) {
     as.list(look_up(fit$call$control, env, "control"))
   }

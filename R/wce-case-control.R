@@ -20,8 +20,10 @@
 #' @param records Data frame of dispensings, see [wce()].
 #' @return An object of class `wce`, with `model`. [weight_function()],
 #'   [hazard_ratio()] (an odds ratio for unmatched data), [total_effect()],
-#'   [refit()], plots and tidiers work on it; what needs the follow-up of a
-#'   cohort, such as residuals and [bootstrap()], is refused.
+#'   [bootstrap()] (of sets, or of people if there are none), [residuals()] and
+#'   [influence()], [model_average()], [refit()], plots and tidiers work on it;
+#'   what needs the follow-up of a cohort, such as [baseline_hazard()] and
+#'   [ph_check()], is refused.
 #' @section Errors: As in [wce()]; `vigitensor_error_no_event` when cases or
 #'   controls are missing.
 #' @seealso [sample_riskset()], [wce_self_controlled()], [wce_poisson()]
@@ -40,8 +42,8 @@
 #' fit
 wce_case_control <- function(formula, data, id, time, records, cutoff = NULL,
                              nknots = 1:3, constrained = FALSE, order = 4,
-                             basis = "clamped", lag_in = 0, criterion = "bic",
-                             clock = "auto", unit = "day",
+                             basis = "clamped", lag_in = 0, smooth = "none",
+                             criterion = "bic", clock = "auto", unit = "day",
                              engine = getOption("vigitensor.engine", "auto"),
                              control = wce_control(), ...) {
   call <- without_data(match.call())
@@ -53,36 +55,52 @@ wce_case_control <- function(formula, data, id, time, records, cutoff = NULL,
   parts <- split_formula(formula)
   refuse_cluster(parts)
   id <- id_column(rlang::enquo(id), names(data))
+  smooth <- read_smooth(smooth)
+  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
-                   basis = basis)
-  design <- index_design(parts, data, id, time_name(rlang::enquo(time)),
-                         records, defaults, clock)
-  engine <- numba_engine(engine)
-  matched <- !is.null(design$meta$strata)
-  if (matched) {
-    cases <- rowsum(design$at$y, design$at$stratum)
-    ties <- if (max(cases) > 1) "exact" else "breslow"
-    maximise <- function(z, at) {
-      fit_conditional(z, at, ties, engine, control)
-    }
-    model <- list(name = "conditional logistic model",
-                  sets = length(cases), measure = "hazard ratio", short = "HR",
-                  rows = "exposed row")
-  } else {
-    design$at$x <- cbind(`(Intercept)` = 1, design$at$x)
-    maximise <- function(z, at) fit_glm(z, at, stats::binomial())
-    model <- list(name = "logistic model", measure = "odds ratio",
-                  short = "OR", rows = "exposed row")
-  }
-  finish_rows_fit(fit_rows(design, maximise, criterion), call, formula,
-                  c(defaults, id = id), engine, design$clock, unit, model)
+                   basis = basis, smooth = smooth)
+  time <- time_name(rlang::enquo(time))
+  design <- case_control_design(parts, data, id, time, records, defaults, clock)
+  model <- case_control_model(design$at, time)
+  model$control <- control
+  likelihood <- list(kind = model$likelihood, control = control,
+                     engine = rows_engine(engine, model$likelihood))
+  finish_rows_fit(fit_rows(design, likelihood, criterion, smooth), call,
+                  formula, c(defaults, id = id), likelihood$engine,
+                  design$clock, unit, model)
 }
 
-# Likelihoods of rows have two engines: R's own and the one on the processor.
-numba_engine <- function(engine) {
+# The rows of index_design(), with an intercept where there are no sets.
+case_control_design <- function(parts, data, id, time, records, defaults,
+                                clock) {
+  design <- index_design(parts, data, id, time, records, defaults, clock)
+  if (is.null(design$meta$strata)) {
+    design$at$x <- cbind(`(Intercept)` = 1, design$at$x)
+    design$at$stratum <- NULL
+  }
+  design
+}
+
+case_control_model <- function(at, time) {
+  if (is.null(at$stratum)) {
+    return(list(name = "logistic model", measure = "odds ratio", short = "OR",
+                rows = "exposed row", kind = "case_control", time = time,
+                likelihood = "logistic", unit = "patient"))
+  }
+  cases <- rowsum(at$y, at$stratum)
+  list(name = "conditional logistic model", sets = length(cases),
+       measure = "hazard ratio", short = "HR", rows = "exposed row",
+       kind = "case_control", time = time, unit = "set",
+       likelihood = if (max(cases) > 1) "exact" else "sets")
+}
+
+# Sets are risk sets, which every engine knows; exact ties and generalised
+# linear models are R's.
+rows_engine <- function(engine, kind) {
   engine <- choose_engine(engine)
-  if (engine == "torch") "cpu" else engine
+  if (kind %in% c("logistic", "poisson")) return("reference")
+  if (kind == "exact" && engine == "torch") "cpu" else engine
 }
 
 refuse_cluster <- function(parts) {

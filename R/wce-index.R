@@ -97,14 +97,15 @@ time_name <- function(time) {
               code = "time", arg = "time")
 }
 
-# One fit per point of the grid. maximise(z, at): of wce-likelihoods.R.
-fit_rows <- function(design, maximise, criterion) {
+# One fit per point of the grid. likelihood: of maximise_rows(); smooth: of
+# read_smooth().
+fit_rows <- function(design, likelihood, criterion, smooth = NULL) {
   at <- design$at
   design$rows$x <- at$x
   grid <- wce_grid(design)
   check_size(design, grid)
   design$terms <- terms_with_cells(design$terms, grid)
-  fits <- lapply(grid, function(g) fit_row(design, g, maximise))
+  fits <- lapply(grid, function(g) fit_row(design, g, likelihood, smooth))
   exposed <- Reduce(`|`, lapply(fits, `[[`, "exposed"))
   result <- list(
     fits = lapply(fits, `[[`, "fit"),
@@ -118,16 +119,24 @@ fit_rows <- function(design, maximise, criterion) {
 
 # One point of the grid. Value: list(fit, exposed = rows with a dose in a
 # window, lags = covered ones by term).
-fit_row <- function(design, choices, maximise) {
+fit_row <- function(design, choices, likelihood, smooth) {
+  made <- row_columns(design, choices)
+  penalty <- design_penalty(choices, smooth, ncol(design$at$x))
+  fit <- tidy_fit(maximise_rows(made$z, design$at, likelihood, penalty))
+  fit <- describe_smoothing(fit, penalty)
+  fit$n_pairs <- as.numeric(sum(made$exposed))
+  c(list(fit = fit), made[c("exposed", "lags")])
+}
+
+# Covariates and features of all rows.
+row_columns <- function(design, choices) {
   at <- design$at
   past <- Map(function(term, choice) {
     features_at(at$subject, at$time, term, choice$table)
   }, design$terms, choices)
-  exposed <- Reduce(`|`, lapply(past, `[[`, "exposed"))
-  z <- do.call(cbind, c(list(at$x), lapply(past, `[[`, "features")))
-  fit <- tidy_fit(maximise(z, at))
-  fit$n_pairs <- as.numeric(sum(exposed))
-  list(fit = fit, exposed = exposed, lags = lapply(past, `[[`, "lags"))
+  list(z = do.call(cbind, c(list(at$x), lapply(past, `[[`, "features"))),
+       exposed = Reduce(`|`, lapply(past, `[[`, "exposed")),
+       lags = lapply(past, `[[`, "lags"))
 }
 
 # Those of the longest window; in continuous time all are taken for covered.
@@ -138,7 +147,8 @@ covered_lags <- function(k, fits, design) {
   lags[[which.max(lengths(lags))]]
 }
 
-# model: list(name, what = the rows, measure, short) for prints.
+# model: list(name, rows, measure, short) for prints; kind, likelihood, control,
+# unit (what a bootstrap draws), and what else rows_again() needs.
 finish_rows_fit <- function(fit, call, formula, settings, engine, clock, unit,
                             model) {
   environment(formula) <- globalenv()

@@ -66,8 +66,14 @@ influence.wce <- function(model,
                 arg = "profile", code = "profile")
   }
   if (what == "weight") exposure <- one_exposure(model, term)
-  problem <- fit_problem(model, data, records, parent.frame())
-  found <- problem_scores(problem, TRUE, "subject")
+  env <- parent.frame()
+  if (is.null(model$model)) {
+    problem <- fit_problem(model, data, records, env)
+    found <- problem_scores(problem, TRUE, "subject")
+  } else {
+    problem <- rows_problem(model, data, records, env)
+    found <- rows_scores(problem)
+  }
   gone <- is.na(found$martingale)
   found$score[gone, ] <- 0
   var <- model_variance(model)
@@ -83,7 +89,8 @@ influence.wce <- function(model,
     weight = weight_influence(model, exposure, dfbeta)
   )
   result <- c(list(what = what), result,
-              list(n = sum(!gone), nevent = model$nevent, unit = model$unit,
+              list(n = sum(!gone), of = model$model$unit,
+                   nevent = model$nevent, unit = model$unit,
                    df = n_estimated(model)))
   result$size <- stats::setNames(result$size, problem$ids)
   result$top <- top_people(result, found$events, top)
@@ -169,7 +176,11 @@ print.wce_influence <- function(x, ...) {
   of <- switch(x$what, coefficients = "the coefficients", weight = paste0(
     "the weight function of ", x$term), hazard_ratio = paste0(
       "the log hazard ratio of a history of ", x$term))
-  cat_wrapped("Influence of ", count_of(x$n, "person", "people"), " on ", of)
+  who <- function(n) {
+    if (identical(x$of, "set")) count_of(n, "set") else
+      count_of(n, "person", "people")
+  }
+  cat_wrapped("Influence of ", who(x$n), " on ", of)
   unit <- if (x$what == "coefficients") "Likelihood displacement" else
     "Change in standard errors"
   shares <- c(0.5, 0.9, 0.99, 1)
@@ -179,7 +190,7 @@ print.wce_influence <- function(x, ...) {
     collapse = ", "), indent = 2L)
   limit <- 0.5
   cat_wrapped("Above ", limit, ": ",
-              count_of(sum(x$size > limit), "person", "people"), indent = 2L)
+              who(sum(x$size > limit)), indent = 2L)
   cat("Ids are in as.data.frame(x). Next: plot(x).\n")
   invisible(x)
 }

@@ -1,38 +1,97 @@
-# Likelihoods of designs other than the cohort with a Cox model. Each takes
-# covariates and features z (rows x p, named) and the rows `at`: y, offset,
-# stratum; and gives a fit as the engines of wce() do.
-
-# Sets of cases and controls, or the pieces of a person's own time: the chance
-# that these rows of the set, of all its rows, are those with the events. ties:
-# "exact" as in survival::clogit(), "breslow" for the conditional Poisson
-# likelihood; with one event a set all are the same.
-fit_conditional <- function(z, at, ties, engine, control) {
-  useful <- useful_sets(at)
-  z <- z[useful, , drop = FALSE]
-  at <- lapply(at[intersect(c("y", "offset", "stratum", "log_length"),
-                            names(at))], `[`, useful)
-  fit <- maximise_sets(z, at, ties, engine, control)
+# Likelihoods of designs other than the cohort. Each takes covariates and
+# features z (rows x p, named) and the rows `at`: y, offset, stratum, subject;
+# and gives a fit as the engines of wce() do.
+#
+# likelihood: list(kind = see wce-rows-derive.R, engine, control); penalty: of
+# design_penalty(), or NULL.
+maximise_rows <- function(z, at, likelihood, penalty = NULL) {
+  if (likelihood$kind %in% c("sets", "exact")) {
+    return(fit_conditional(z, at, likelihood, penalty))
+  }
+  if (is.null(penalty)) {
+    return(fit_glm(z, at, glm_family(likelihood$kind)))
+  }
+  fit <- newton_rows(z, at, likelihood, penalty)
   fit$loglik <- fit$loglik - log_lengths(at)
   fit
 }
 
+glm_family <- function(kind) {
+  if (kind == "poisson") stats::poisson() else stats::binomial()
+}
+
+# By the likelihood written out, in R; u: weights of the rows.
+newton_rows <- function(z, at, likelihood, penalty, u = NULL, begin = NULL) {
+  derive <- row_derivatives(z, at, likelihood$kind)(u)
+  events <- sum(if (is.null(u)) at$y else u * at$y)
+  fit <- penalised_newton(derive, ncol(z), events, likelihood$control,
+                          penalty %||% no_penalty(ncol(z)), begin)
+  fit$active <- logical(ncol(z))
+  fit
+}
+
+no_penalty <- function(p) {
+  list(parts = matrix(0, 0L, p), method = "fixed", log_lambda = numeric())
+}
+
+# Sets of cases and controls, or the pieces of a person's own time: the chance
+# that these rows of the set, of all its rows, are those with the events. Kind
+# "exact" as in survival::clogit(), "sets" also for the conditional Poisson
+# likelihood; with one event a set all are the same.
+fit_conditional <- function(z, at, likelihood, penalty = NULL) {
+  useful <- useful_sets(at)
+  z <- z[useful, , drop = FALSE]
+  at <- rows_at(at, useful)
+  fit <- maximise_sets(z, at, likelihood, penalty)
+  fit$loglik <- fit$loglik - log_lengths(at)
+  fit
+}
+
+rows_at <- function(at, rows) {
+  lapply(at[intersect(c("y", "offset", "stratum", "subject", "log_length"),
+                      names(at))], `[`, rows)
+}
+
 # Log-likelihoods are of the density of event times, not of counts in pieces of
 # some length: the same for any pieces.
-log_lengths <- function(at) sum(at$y * (at$log_length %||% 0))
+log_lengths <- function(at, u = 1) sum(u * at$y * (at$log_length %||% 0))
 
-maximise_sets <- function(z, at, ties, engine, control) {
+maximise_sets <- function(z, at, likelihood, penalty) {
   n <- length(at$y)
-  if (engine == "reference") {
+  exact <- likelihood$kind == "exact"
+  if (likelihood$engine == "reference" || exact && !is.null(penalty)) {
+    if (!is.null(penalty)) return(newton_rows(z, at, likelihood, penalty))
     risk <- list(set = at$stratum, event = at$y, row = seq_len(n))
-    if (ties == "exact") return(reference_clogit(z, at))
-    return(reference_coxph(risk, z, at$offset, rep(1, n), ties, control))
+    if (exact) return(reference_clogit(z, at))
+    return(reference_coxph(risk, z, at$offset, rep(1, n), "breslow",
+                           likelihood$control))
   }
-  rows <- list(start = NULL, stop = rep(1, n), event = at$y,
-               stratum = dense_codes(factor(at$stratum)), offset = at$offset,
-               weight = rep(1, n), x = plain_matrix(z))
-  settings <- list(ties = ties, init = NULL, nocenter = -1:1, engine = engine,
-                   control = list(given = character(),
-                                  toler.chol = control$tol_singular))
+  if (exact) return(engine_exact(z, at, likelihood))
+  # A stratum for every set, and one time for all: risk sets are the sets.
+  limits <- list(NULL)
+  wce_fit_impl(set_rows(z, at), list(), list(list()), "breslow",
+               likelihood$engine, likelihood$control, limits,
+               list(penalty))$fits[[1L]]
+}
+
+# Rows of sets as the engines take rows of a cohort; unit: what is drawn.
+set_rows <- function(z, at, unit = at$stratum) {
+  n <- length(at$y)
+  unit <- dense_codes(factor(unit))
+  list(start = numeric(n), stop = rep(1, n), event = at$y,
+       stratum = dense_codes(factor(at$stratum)), subject = unit,
+       offset = at$offset, weight = rep(1, n), x = plain_matrix(z),
+       n_subjects = max(unit))
+}
+
+engine_exact <- function(z, at, likelihood) {
+  rows <- set_rows(z, at)
+  rows["start"] <- list(NULL)
+  settings <- list(
+    ties = "exact", init = NULL, nocenter = -1:1, engine = "cpu",
+    control = list(given = character(),
+                   toler.chol = likelihood$control$tol_singular)
+  )
   fit <- engine_cox_fit(rows, settings, NULL)
   finished_fit(fit$coefficients, fit$var, fit$loglik, fit$score,
                fit$iterations, fit$converged, fit$infinite)

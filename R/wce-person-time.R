@@ -20,7 +20,8 @@
 #'   one or more rows (start, stop]; an event is at the end of a row, and a
 #'   person may have several. People without an event say nothing.
 #' @return An object of class `wce`, with `model`; see [wce_case_control()] for
-#'   what works on it. Ratios are incidence rate ratios.
+#'   what works on it. Ratios are incidence rate ratios; people are what a
+#'   [bootstrap()] draws.
 #' @section Errors: As in [wce()].
 #' @references Farrington CP (1995). Relative incidence estimation from case
 #'   series for vaccine safety evaluation. Biometrics 51(1), 228-235.
@@ -37,7 +38,7 @@
 wce_self_controlled <- function(formula, data, id, records = NULL,
                                 cutoff = NULL, nknots = 1:3,
                                 constrained = FALSE, order = 4,
-                                basis = "clamped", lag_in = 0,
+                                basis = "clamped", lag_in = 0, smooth = "none",
                                 criterion = "bic", unit = "day",
                                 engine = getOption("vigitensor.engine", "auto"),
                                 control = wce_control(), ...) {
@@ -46,23 +47,21 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
                 known = setdiff(names(formals(wce_self_controlled)), "..."))
   criterion <- check_word(criterion, c("bic", "aic"), "criterion")
   control <- do.call(wce_control, as.list(control))
+  smooth <- read_smooth(smooth)
+  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
-                   basis = basis)
-  design <- time_design(
-    formula, data, rlang::enquo(id), records, defaults,
-    c("Every person is a stratum of a self-controlled series.",
-      i = "Leave `strata()` out of the formula.")
-  )
-  design <- only_cases(design)
-  design$at <- pieces_at(design)
-  design$at$stratum <- design$at$subject
-  engine <- numba_engine(engine)
-  fit <- fit_rows(design, function(z, at) {
-    fit_conditional(z, at, "breslow", engine, control)
-  }, criterion)
-  finish_rows_fit(fit, call, formula, design$settings, engine, "unit", unit,
-                  person_time_model("self-controlled case series"))
+                   basis = basis, smooth = smooth)
+  design <- series_design(formula, data, id_column(rlang::enquo(id),
+                                                   names(data)),
+                          records, defaults)
+  model <- person_time_model("self-controlled case series", "self_controlled",
+                             "sets", control)
+  likelihood <- list(kind = "sets", control = control,
+                     engine = rows_engine(engine, "sets"))
+  finish_rows_fit(fit_rows(design, likelihood, criterion, smooth), call,
+                  formula, design$settings, likelihood$engine, "unit", unit,
+                  model)
 }
 
 #' Weighted cumulative exposure by Poisson regression
@@ -93,45 +92,71 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
 wce_poisson <- function(formula, data, id, records = NULL, cuts = numeric(),
                         cutoff = NULL, nknots = 1:3, constrained = FALSE,
                         order = 4, basis = "clamped", lag_in = 0,
-                        criterion = "bic", unit = "day", ...) {
+                        smooth = "none", criterion = "bic", unit = "day",
+                        control = wce_control(), ...) {
   call <- without_data(match.call())
   check_no_more(..., known = setdiff(names(formals(wce_poisson)), "..."))
   criterion <- check_word(criterion, c("bic", "aic"), "criterion")
+  control <- do.call(wce_control, as.list(control))
   if (!is.numeric(cuts) || anyNA(cuts) || is.unsorted(cuts, strictly = TRUE)) {
     abort_input("`cuts` must be rising times without missing values.",
                 x = sprintf("It is %s.", what_is(cuts)), arg = "cuts",
                 code = "cuts")
   }
+  smooth <- read_smooth(smooth)
+  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
-                   basis = basis)
-  design <- time_design(
-    formula, data, rlang::enquo(id), records, defaults,
-    c("`strata()` has no place in Poisson regression.",
-      i = "Use a factor, or `cuts`.")
-  )
-  design$at <- pieces_at(design, as.double(cuts))
-  fit <- fit_rows(design, function(z, at) {
-    fit_glm(z, at, stats::poisson())
-  }, criterion)
-  finish_rows_fit(fit, call, formula, design$settings, "reference", "unit",
-                  unit, person_time_model("Poisson model"))
+                   basis = basis, smooth = smooth)
+  cuts <- as.double(cuts)
+  design <- poisson_design(formula, data, id_column(rlang::enquo(id),
+                                                    names(data)),
+                           records, defaults, cuts)
+  model <- person_time_model("Poisson model", "poisson", "poisson",
+                             control, cuts)
+  likelihood <- list(kind = "poisson", control = control, engine = "reference")
+  finish_rows_fit(fit_rows(design, likelihood, criterion, smooth), call,
+                  formula, design$settings, "reference", "unit", unit, model)
 }
 
 # ---- rows -------------------------------------------------------------------
 
-person_time_model <- function(name) {
+person_time_model <- function(name, kind, likelihood, control,
+                              cuts = NULL) {
   list(name = name, measure = "rate ratio", short = "IRR",
-       rows = "exposed piece of person-time")
+       rows = "exposed piece of person-time", kind = kind,
+       likelihood = likelihood, control = control, unit = "patient",
+       cuts = cuts)
 }
 
-# id: a quosure; no_strata: what is said of strata(), and what to do. Value: of
-# wce_design(), with the `settings` of the fit.
+# The pieces of the people with an event, a set per person.
+series_design <- function(formula, data, id, records, defaults) {
+  design <- only_cases(time_design(
+    formula, data, id, records, defaults,
+    c("Every person is a stratum of a self-controlled series.",
+      i = "Leave `strata()` out of the formula.")
+  ))
+  design$at <- pieces_at(design)
+  design$at$stratum <- design$at$subject
+  design
+}
+
+poisson_design <- function(formula, data, id, records, defaults, cuts) {
+  design <- time_design(
+    formula, data, id, records, defaults,
+    c("`strata()` has no place in Poisson regression.",
+      i = "Use a factor, or `cuts`.")
+  )
+  design$at <- pieces_at(design, cuts)
+  design
+}
+
+# no_strata: what is said of strata(), and what to do. Value: of wce_design(),
+# with the `settings` of the fit.
 time_design <- function(formula, data, id, records, defaults, no_strata) {
   parts <- split_formula(formula)
   check_table(data, "data")
   refuse_cluster(parts)
-  id <- id_column(id, names(data))
   design <- wce_design(parts, data, id, records, defaults, clock = "unit")
   check_free_shape(design$terms)
   if (!is.null(design$meta$strata)) {
@@ -163,6 +188,7 @@ only_cases <- function(design) {
     term
   })
   design$rows <- rows
+  design$cases <- which(case)
   design$counts$subjects <- rows$n_subjects
   design
 }

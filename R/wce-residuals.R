@@ -9,7 +9,12 @@
 #' A fit holds no data: they are looked up by the names in its call, or given
 #' again. If they have changed since, that is an error.
 #'
-#' @param object A fitted model, from [wce()].
+#' For sets of cases and controls ([wce_case_control()]) `"martingale"` is the
+#' number of cases less what the model expects of the row, and what is added up
+#' by "subject" is the set; for [wce_self_controlled()] and [wce_poisson()] it is
+#' the person.
+#'
+#' @param object A fitted model, from [wce()] or its other designs.
 #' @param type `"martingale"`: events less expected events. `"deviance"`: these,
 #'   made more symmetric. `"score"`: the share in the score, per coefficient.
 #'   `"dfbeta"`: about the change of the coefficients when the person is left
@@ -63,6 +68,9 @@ residuals.wce <- function(object,
     again <- wce_store_again(object, store, parent.frame())
     return(residuals_of_store(again, type, weighted))
   }
+  if (!is.null(object$model)) {
+    return(residuals_of_rows(object, type, by, data, records, parent.frame()))
+  }
   problem <- fit_problem(object, data, records, parent.frame())
   if (type %in% c("schoenfeld", "scaledsch")) {
     return(wce_schoenfeld(object, problem, type, weighted))
@@ -70,14 +78,18 @@ residuals.wce <- function(object,
   found <- problem_scores(problem, weighted, by)
   if (type == "martingale") return(found$martingale)
   if (type == "deviance") return(deviance_residuals(found))
-  score <- found$score
-  var <- model_variance(object)
+  changed_coefficients(object, found$score, type)
+}
+
+# type: "score", "dfbeta" or "dfbetas".
+changed_coefficients <- function(fit, score, type) {
+  var <- model_variance(fit)
   if (type == "dfbetas") {
     size <- sqrt(diag(var))
     var <- var %*% diag(ifelse(size > 0, 1 / size, 0), length(size))
   }
   if (type != "score") score[] <- score %*% var
-  score[, is.na(object$coefficients)] <- NA
+  score[, is.na(fit$coefficients)] <- NA
   score
 }
 

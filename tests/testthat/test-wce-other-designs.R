@@ -1,47 +1,8 @@
 # Case-control, self-controlled and Poisson models: each against the usual
 # function on a design matrix written out by hand, to 1e-8.
 
-study <- function(n = 400, seed = 3) {
-  sim <- simulate_wce(n, days = 200, cutoff = 60, hazard = 4e-3, seed = seed)
-  sim$people$event <- as.integer(sim$people$event)
-  sim
-}
-
-# Dose by lag before each row's time, one unit of time after another.
-histories <- function(ids, times, records, m) {
-  out <- matrix(0, length(ids), m)
-  for (k in seq_along(ids)) {
-    own <- records[records$person_id == ids[k], ]
-    for (u in seq_len(m)) {
-      day <- times[k] - u
-      out[k, u] <- sum(own$dose[own$start <= day & own$stop > day])
-    }
-  }
-  out
-}
-
-by_hand <- function(fit, ids, times, records) {
-  e <- fit$exposures[[1L]]
-  histories(ids, times, records, e$cutoff) %*% e$basis_matrix
-}
-
-same_fit <- function(fit, peer, tolerance = 1e-8) {
-  b <- unname(stats::coef(peer))
-  found <- unname(fit$coefficients)
-  expect_equal(found, b, tolerance = tolerance)
-  p <- length(b)
-  expect_equal(unname(fit$var), unname(stats::vcov(peer))[1:p, 1:p],
-               tolerance = 1e-6)
-  expect_equal(fit$loglik[2L], as.numeric(stats::logLik(peer)),
-               tolerance = 1e-10)
-}
-
-engines_here <- function() {
-  c("reference", if (engine_available() || engine_is_required()) "cpu")
-}
-
 test_that("nested sets give what clogit() gives, person in several sets", {
-  sim <- study()
+  sim <- row_study()
   sets <- sample_riskset(Surv(entry, exit, event) ~ 1, data = sim$people,
                          id = person_id, controls = 3, seed = 1)
   expect_gt(max(table(sets$person_id)), 1)
@@ -63,7 +24,7 @@ test_that("nested sets give what clogit() gives, person in several sets", {
 })
 
 test_that("several cases in a set are as clogit()'s exact likelihood", {
-  sim <- study(150)
+  sim <- row_study(150)
   sets <- sample_riskset(Surv(entry, exit, event) ~ 1, data = sim$people,
                          id = person_id, controls = 3, seed = 2)
   sets$pair <- (sets$set + 1) %/% 2
@@ -84,7 +45,7 @@ test_that("several cases in a set are as clogit()'s exact likelihood", {
 })
 
 test_that("all at risk as controls is the cohort itself", {
-  sim <- study(120)
+  sim <- row_study(120)
   # One event a time: the risk sets of the Cox model, whatever its ties.
   sim$people <- sim$people[!(sim$people$event == 1 &
                                duplicated(sim$people$exit)), ]
@@ -106,7 +67,7 @@ test_that("all at risk as controls is the cohort itself", {
 })
 
 test_that("unmatched cases and controls give what glm() gives", {
-  sim <- study()
+  sim <- row_study()
   people <- sim$people
   fit <- wce_case_control(
     event ~ sex + age + exposure("drug"), data = people, id = person_id,
@@ -126,7 +87,7 @@ test_that("unmatched cases and controls give what glm() gives", {
 })
 
 test_that("case-control doses count in continuous time too", {
-  sim <- study(200)
+  sim <- row_study(200)
   moved <- transform(sim$records, start = start + 0.25, stop = stop + 0.25)
   people <- transform(sim$people, exit = exit + 0.25)
   fit <- function(people, records, ...) {
@@ -139,17 +100,8 @@ test_that("case-control doses count in continuous time too", {
   expect_equal(a$coefficients, b$coefficients, tolerance = 1e-8)
 })
 
-# All days of all rows.
-days_of <- function(people) {
-  n <- people$exit - people$entry
-  row <- rep(seq_len(nrow(people)), n)
-  day <- sequence(n, from = people$entry + 1)
-  data.frame(people[row, c("person_id", "sex", "age")], day = day,
-             y = people$event[row] * (day == people$exit[row]), row = row)
-}
-
 test_that("self-controlled series are a Poisson model with a level a person", {
-  sim <- study(60)
+  sim <- row_study(60)
   # Two rows for some, cut at half time; and events before the end.
   half <- transform(sim$people, mid = floor((entry + exit) / 2))
   people <- rbind(
@@ -193,7 +145,7 @@ test_that("self-controlled series are a Poisson model with a level a person", {
 })
 
 test_that("Poisson regression is that of all days", {
-  sim <- study(80)
+  sim <- row_study(80)
   fit <- wce_poisson(
     Surv(entry, exit, event) ~ sex + exposure("drug"), data = sim$people,
     id = person_id, records = sim$records, cuts = c(60, 120), cutoff = 30,
@@ -211,7 +163,7 @@ test_that("Poisson regression is that of all days", {
 })
 
 test_that("Fine and Gray's model is wce() on the rows of finegray()", {
-  sim <- study(200, seed = 5)
+  sim <- row_study(200, seed = 5)
   people <- sim$people
   n <- nrow(people)
   people$status <- factor(ifelse(people$event == 1, "event",
@@ -243,7 +195,7 @@ test_that("Fine and Gray's model is wce() on the rows of finegray()", {
 })
 
 test_that("controls are at risk, distinct, of the stratum, and not the case", {
-  sim <- study(300, seed = 7)
+  sim <- row_study(300, seed = 7)
   people <- sim$people
   sets <- sample_riskset(Surv(entry, exit, event) ~ strata(sex), data = people,
                          id = person_id, controls = 4, seed = 11)
@@ -276,7 +228,7 @@ test_that("controls are at risk, distinct, of the stratum, and not the case", {
 })
 
 test_that("what these designs cannot do is said", {
-  sim <- study(100)
+  sim <- row_study(100)
   people <- sim$people
   expect_error(wce_case_control(event ~ exposure(dose), transform(people,
                                                                   dose = 1),
@@ -307,7 +259,17 @@ test_that("what these designs cannot do is said", {
   fit <- wce_case_control(event ~ exposure("drug"), people, person_id, exit,
                           records = sim$records, cutoff = 40, nknots = 0,
                           constrained = "right", engine = "reference")
-  expect_error(residuals(fit, data = people, records = sim$records),
-               class = "vigitensor_error_other_model")
-  expect_error(bootstrap(fit, 10), class = "vigitensor_error_other_model")
+  refused <- function(expression) {
+    expect_error(expression, class = "vigitensor_error_other_model")
+  }
+  refused(ph_check(fit, data = people, records = sim$records))
+  refused(baseline_hazard(fit, data = people, records = sim$records))
+  refused(residuals(fit, "schoenfeld"))
+  refused(residuals(fit, "deviance"))
+  refused(predict(fit, data = people, records = sim$records))
+  series <- wce_self_controlled(Surv(entry, exit, event) ~ exposure("drug"),
+                                people, person_id, sim$records, cutoff = 40,
+                                nknots = 0, constrained = "right",
+                                engine = "reference")
+  refused(residuals(series, by = "row"))
 })
