@@ -44,6 +44,11 @@ from .api_sources import (  # noqa: F401
     source_query,
     source_write_parquet,
 )
+from .api_sparse import (  # noqa: F401
+    fit_sparse,
+    sparse_fold,
+    sparse_one_step,
+)
 from .api_store import (  # noqa: F401
     design_begin,
     design_claim,

@@ -32,10 +32,18 @@ from typing import Any
 _WCE = ("survival.kernels_records", "survival.kernels_risk")
 _COX = ("survival.kernels_cox", "survival.kernels_cox_moments")
 _COX_RESULTS = (*_COX, "survival.kernels_cox_residuals")
+_SPARSE = (
+    *_WCE,
+    "survival.kernels_sparse",
+    "survival.kernels_sparse_block",
+)
 KERNELS_OF = {
     "fit_wce": _WCE,
     "fit_store": _WCE,
     "fit_wce_many": (*_WCE, "survival.kernels_many", "survival.kernels_score"),
+    "fit_sparse": _SPARSE,
+    "sparse_fold": _SPARSE,
+    "sparse_one_step": _SPARSE,
     "wce_scores": (*_WCE, "survival.kernels_score"),
     "wce_baseline": _WCE,
     "wce_expected": (*_WCE, "survival.kernels_score"),
