@@ -199,8 +199,8 @@ def _begin(
 
 def _rows(people: Mapping[str, Any]) -> Rows:
     names = ("start", "stop", "event", "stratum", "subject", "offset", "weight", "x")
-    given = [people[name] for name in names]
-    return person_rows(*given, int(people["n_subjects"]))
+    given = {name: people[name] for name in names}
+    return person_rows(**given, n_subjects=int(people["n_subjects"]))
 
 
 def _prepare(
