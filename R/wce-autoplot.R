@@ -6,15 +6,17 @@
 
 #' @rdname plot.wce
 #' @exportS3Method ggplot2::autoplot
-autoplot.wce <- function(object, which = c("weight", "selection", "all"),
+autoplot.wce <- function(object, which = c("weight", "selection", "all",
+                                           "cutoff"),
                          term = NULL, level = 0.95, band = "pointwise", ...) {
   need_ggplot2()
-  which <- match_which(which, c("weight", "selection", "all"))
+  which <- match_which(which)
   drawn <- plot_data(object, which, term, level, band)
   switch(which,
     weight = gg_weight(drawn, object$unit),
     all = gg_all(drawn, object),
-    selection = gg_selection(drawn, object)
+    selection = gg_selection(drawn, object),
+    cutoff = gg_cutoffs(drawn)
   )
 }
 
@@ -64,7 +66,7 @@ gg_band <- function(lower, upper, strength = 0.2,
 }
 
 #' @importFrom rlang .data
-gg_weight <- function(drawn, unit, lines = NULL) {
+gg_weight <- function(drawn, unit, lines = NULL, strength = 0.25) {
   drawn <- as.data.frame(drawn)
   class(drawn) <- "data.frame"
   missing <- drawn[is.na(drawn$weight), , drop = FALSE]
@@ -79,7 +81,7 @@ gg_weight <- function(drawn, unit, lines = NULL) {
     ggplot2::geom_line(
       ggplot2::aes(.data$lag, .data$weight, group = .data$replicate),
       data = lines, colour = wce_colours[["grey"]], linewidth = 0.25,
-      alpha = 0.25, na.rm = TRUE
+      alpha = strength, na.rm = TRUE
     )
   }
   plot <- gg_frame(drawn, ggplot2::aes(.data$lag, .data$weight), unit,

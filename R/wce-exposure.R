@@ -156,8 +156,10 @@ check_drug_column <- function(faults, records, doses) {
 # ---- one term ---------------------------------------------------------------
 
 exposure_term <- function(s, dose, people, book, follow_up) {
+  check_joint(s, dose)
   records <- if (is.character(dose)) {
-    own_records(s, drug_records(s, dose, book), book, people)
+    own <- joint_records(s, drug_records(s, dose, book), book)
+    own_records(s, own, book, people)
   } else {
     join_doses(people$subject$code, people$start, people$stop,
                own_row_doses(s, dose), people$order)

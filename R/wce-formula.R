@@ -18,8 +18,19 @@
 #' @param by Groups that have a weight function each: columns of `data` (of the
 #'   person, or with doses of rows, of the row), or of `records` (of the
 #'   dispensing). [equal_weights()] tests whether they differ.
-#' @param dose How doses enter, if not as they are: [dose_spline()], or a
-#'   function that is 0 at dose 0. See [dose_response()].
+#' @param dose How doses enter, if not as they are: [dose_spline()], one of
+#'   [dose_forms], or a function that is 0 at dose 0. See [dose_response()].
+#' @param with Another drug of `records`. The dose of the term is then the
+#'   product of both doses in a time unit: the interaction of the two, at the
+#'   same lag, beside a term for each of them. [zero_weights()] tests it.
+#' @param within With `with`: the dose of the term is that of `e` in the time
+#'   units in which the other drug was in use, or had been up to so many units
+#'   before; 0 is use in the same unit. The weights are then what the other drug
+#'   adds to the effect of `e`.
+#' @param first `TRUE`: instead of the doses, the first use alone, as dose 1 in
+#'   one time unit. The weight at lag u is the log hazard ratio at u units since
+#'   the first use, against people who have not begun or began before the
+#'   window. See [since_first_use()] for classes.
 #' @return Outside a formula, an error.
 #' @seealso [wce()]
 #' @export
@@ -29,8 +40,11 @@
 #' y ~ age + exposure("amoxicillin", constrained = c(right = "value"))
 #' y ~ age + exposure("amoxicillin", by = sex) # a weight function for each sex
 #' y ~ age + exposure("amoxicillin", dose = dose_spline(top = 4))
+#' # the interaction of two drugs
+#' y ~ exposure("a") + exposure("b") + exposure("a", with = "b")
+#' y ~ exposure("a") + exposure("a", first = TRUE) # time since the first use
 exposure <- function(e, cutoff, nknots, constrained, shape, order, basis,
-                     lag_in, by, dose) {
+                     lag_in, by, dose, with, within, first) {
   abort_input(
     "`exposure()` has a meaning only inside the formula of `wce()`.",
     code = "exposure_outside_formula"

@@ -191,5 +191,6 @@ describe_term <- function(term, grid, k, covered, n_covariates) {
        shape = term$shape, clock = term$clock,
        from_records = term$from_records, group = term$group,
        surface = term$surface, response = term$response, column = term$column,
+       joint = term$joint,
        choices = choices)
 }

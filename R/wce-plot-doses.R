@@ -22,7 +22,9 @@ plot.dose_basis <- function(x, top = x$top, ...) {
       graphics::lines(doses, drawn[, k], lwd = 2.5, col = curve_colours(n)[k],
                       lty = curve_types(n)[k])
     }
-    if (n > 1L) draw_key(seq_len(n), curve_colours(n), curve_types(n))
+    if (n > 1L) {
+      draw_key(paste("column", seq_len(n)), curve_colours(n), curve_types(n))
+    }
   }, legend = n > 1L)
   invisible(data.frame(dose = doses, drawn))
 }
@@ -64,7 +66,7 @@ draw_dose_profile <- function(drawn, level, look) {
              paste0("Dose: ", drawn$form[1L]),
              "Log-likelihood, below the largest")
   draw_axes()
-  draw_bottom_axis()
+  draw_bottom_axis(at = if (nrow(drawn) <= 10L) drawn$value)
   graphics::abline(h = cut, col = wce_colours[["zero"]], lty = 2L)
   colour <- wce_colours[["line"]]
   graphics::lines(drawn$value, height, col = colour, lwd = 2)

@@ -9,6 +9,7 @@
 # settings: of exposure_arguments(). Value: settings, one per term.
 expand_terms <- function(settings, data, records, env) {
   several <- lapply(settings, function(s) {
+    s <- label_joint(s)
     terms <- if (is.null(s$by)) list(s) else {
       split_by(s, data, records, env)
     }
@@ -61,6 +62,18 @@ split_by <- function(s, data, records, env) {
     s$label <- labelled(s$label, rlang::as_label(s$by), levels(value)[k])
     s
   })
+}
+
+# What a term of more than one drug, or of first doses, is called.
+label_joint <- function(s) {
+  s$joint <- isTRUE(s$first) || !is.null(s[["with"]])
+  if (isTRUE(s$first)) s$label <- labelled(s$label, "first", TRUE)
+  for (name in c("with", "within")) {
+    if (!is.null(s[[name]])) {
+      s$label <- labelled(s$label, name, format(s[[name]]))
+    }
+  }
+  s
 }
 
 labelled <- function(label, name, value) {
@@ -144,11 +157,12 @@ check_one_at_a_time <- function(s, n_overlapping) {
 # Methods that know one dose per term.
 refuse_several <- function(fit, what) {
   several <- vapply(fit$exposures, function(e) {
-    !is.null(e$group) || !is.null(e$response)
+    !is.null(e$group) || !is.null(e$response) || isTRUE(e$joint)
   }, NA)
   if (!any(several)) return(invisible())
   abort_input(
-    sprintf("%s is not available with `by` or `dose` in `exposure()`.", what),
+    sprintf(paste("%s is not available with `by`, `dose`, `with` or `first` in",
+                  "`exposure()`."), what),
     i = "`weight_function()` and `dose_response()` are.",
     code = "several_terms"
   )
@@ -156,11 +170,13 @@ refuse_several <- function(fit, what) {
 
 refuse_in_store <- function(settings) {
   used <- vapply(settings, function(s) {
-    !is.null(s$by) || !is.null(s$response)
+    !is.null(s$by) || !is.null(s$response) || !is.null(s[["with"]]) ||
+      isTRUE(s$first)
   }, NA)
   if (!any(used)) return(invisible())
   abort_input(
-    "`by` and `dose` of `exposure()` do not go with a store.",
+    paste("`by`, `dose`, `with` and `first` of `exposure()` do not go with a",
+          "store."),
     i = "Give data frames, or records with one drug for each group.",
     code = "unsupported_term"
   )

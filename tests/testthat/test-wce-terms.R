@@ -34,9 +34,6 @@ test_that("a term by a person's group is one term for each group's drug", {
   expect_equal(unname(found$statistic), drop(gap %*% solve(v, gap)),
                tolerance = 1e-8)
   expect_output(print(found), "equal weight functions")
-  smooth <- fit_terms(Surv(entry, exit, event) ~ exposure("drug", by = sex),
-                      sim, smooth = "reml")
-  expect_error(equal_weights(smooth), class = "vigitensor_error_smooth")
 })
 
 test_that("groups of records and of unit rows work too", {

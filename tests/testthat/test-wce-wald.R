@@ -1,0 +1,75 @@
+# Wald tests of weight functions, against their formulas and simulation.
+
+test_that("the tail of a weighted sum of chi-squared variables", {
+  # Equal weights are a scaled chi-squared variable, exactly.
+  expect_equal(weighted_chisq_tail(9, rep(1.5, 4)),
+               pchisq(6, 4, lower.tail = FALSE), tolerance = 1e-10)
+  expect_equal(weighted_chisq_tail(3, 1), pchisq(3, 1, lower.tail = FALSE),
+               tolerance = 1e-10)
+  # The approximation is good to a twentieth of the level here.
+  withr::local_seed(1)
+  weights <- c(1, 0.8, 0.3, 0.05, 0.01)
+  drawn <- colSums(weights * matrix(rchisq(5 * 4e5, 1), 5))
+  for (level in c(0.5, 0.1, 0.05, 0.01)) {
+    x <- unname(quantile(drawn, 1 - level))
+    expect_equal(weighted_chisq_tail(x, weights), level, tolerance = 0.05)
+  }
+})
+
+test_that("without a penalty the test is the plain one", {
+  withr::local_seed(2)
+  v <- crossprod(matrix(rnorm(30), 10))
+  gap <- rnorm(3)
+  found <- penalised_wald(gap, v, v)
+  expect_equal(found$statistic, drop(gap %*% solve(v, gap)))
+  expect_equal(found$df, 3)
+  expect_equal(found$p, pchisq(found$statistic, 3, lower.tail = FALSE),
+               tolerance = 1e-8)
+})
+
+test_that("any terms with one basis are compared", {
+  study <- random_study(34, n = 80L, drugs = 2L)
+  fit <- wce(Surv(entry, exit, event) ~ sex + exposure("a") + exposure("b"),
+             data = study$people, id = person_id, records = study$records,
+             cutoff = 20, nknots = 0, constrained = "right",
+             engine = "reference")
+  found <- equal_weights(fit, c("a", "b"))
+  gap <- coef(fit)[2:3] - coef(fit)[4:5]
+  v <- fit$var[2:3, 2:3] + fit$var[4:5, 4:5] - fit$var[2:3, 4:5] -
+    fit$var[4:5, 2:3]
+  expect_equal(unname(found$statistic), drop(gap %*% solve(v, gap)),
+               tolerance = 1e-8)
+  expect_equal(equal_weights(fit, 1:2)$p.value, found$p.value)
+  expect_match(found$data.name, "\"a\") and ")
+  expect_error(equal_weights(fit), class = "vigitensor_error_unknown_term")
+  uneven <- wce(Surv(entry, exit, event) ~ exposure("a") +
+                  exposure("b", cutoff = 15),
+                data = study$people, id = person_id, records = study$records,
+                cutoff = 20, nknots = 0, engine = "reference")
+  expect_error(equal_weights(uneven, c("a", "b")),
+               class = "vigitensor_error_several_terms")
+})
+
+test_that("of a penalised fit a robust variance is used where there is one", {
+  study <- surface_study(6)
+  fit <- smooth_fit(study, formula = Surv(entry, exit, event) ~ sex +
+                      exposure("a", by = sex))
+  found <- equal_weights(fit)
+  expect_lt(unname(found$parameter), length(fit$exposures[[1L]]$index))
+  expect_true(found$p.value > 0 && found$p.value <= 1)
+  robust <- smooth_fit(study, robust = TRUE,
+                       formula = Surv(entry, exit, event) ~ sex +
+                         exposure("a", by = sex))
+  expect_false(isTRUE(all.equal(equal_weights(robust)$statistic,
+                                found$statistic)))
+  nothing <- smooth_fit(study, wce_smooth(lambda = c(1, 1e13, 1, 1e13)),
+                        formula = Surv(entry, exit, event) ~ sex +
+                          exposure("a", by = sex))
+  expect_identical(equal_weights(nothing)$p.value, 1)
+  # A surface is tested as a whole.
+  surface <- smooth_fit(surface_study(5), formula = surface_formula(),
+                        cutoff = 12, nknots = 1)
+  whole <- zero_weights(surface, "exposure(\"a\")")
+  expect_identical(whole$data.name, "exposure(\"a\")")
+  expect_lt(whole$p.value, 0.05)
+})
