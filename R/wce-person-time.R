@@ -124,7 +124,7 @@ wce_poisson <- function(formula, data, id, records = NULL, cuts = numeric(),
 person_time_model <- function(name, kind, likelihood, control,
                               cuts = NULL) {
   list(name = name, measure = "rate ratio", short = "IRR",
-       rows = "exposed piece of person-time", kind = kind,
+       rows = "exposed person-time piece", kind = kind,
        likelihood = likelihood, control = control, unit = "patient",
        cuts = cuts)
 }

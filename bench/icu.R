@@ -1,11 +1,11 @@
 # The intensive care patients of pammtools: death and the calories of the days
 # before, in 2,000 patients. The rows, the lag-lead window and the matrices are
-# those of its article on data transformation (as_ped() and cumulative() with the
-# default window: all days up to now), the model is the Poisson one of its
+# those of its article on data transformation (as_ped() and cumulative() with
+# the default window: all days up to now), the model is the Poisson one of its
 # article on cumulative effects, h(latency) times dose; see Bender, Groll and
-# Scheipl (2018), Statistical Modelling 18, 299-321. A second window begins
-# after four days, the delay that Bender, Scheipl, Hartl, Day and Kuechenhoff
-# (2019), Biostatistics 20, 315-331, give the nutrition of these patients.
+# Scheipl (2018), Statistical Modelling 18, 299-321, and for these patients
+# Bender, Scheipl, Hartl, Day and Kuechenhoff (2019), Biostatistics 20, 315-331.
+# A second window leaves out the last four days.
 #
 #   R_LIBS=<library with pammtools> Rscript bench/icu.R
 source("bench/common.R")
