@@ -2,22 +2,25 @@
 # of run.R (replicate r has seed r), and the fits that BIC chooses beside them.
 #
 #   Rscript bench/calibration/penalised.R [case=...] [size=500] [replicates=500]
-#     [chunk=25] [first=1]
+#     [chunk=25] [first=1] [fits=default]
 #
 # Run from the folder of the project, with the package and its engine installed.
 # The settings of the penalty (the weight of the far end, the number of knots)
 # were chosen on seeds 1 to 12 of 500 people: first=1001 leaves these out.
 #
-# Data sets go to bench/calibration/work/, `chunk` to a file, and are not done
-# again. The table of all that is there goes to
-# bench/calibration/results/penalised.csv; its columns are those of summary.csv
-# in README.md, with `total_*` left to that file, and
-#   method   bic: 1 to 3 knots; reml, aic: the penalised fits with their
-#            defaults; reml_free: without the far end; average: of 1 to 3 knots
-#            by BIC; cutoffs: penalised, averaged over cutoffs of 60, 90, ... up
-#            to 1.5 times that of the case, by AIC
+# `fits` says which: "default" (bic, reml, average) or "more" (aic, reml_free,
+# cutoffs), which takes five times as long. Data sets go to
+# bench/calibration/work/, `chunk` to a file, and are not done again. The table of
+# all that is there goes to bench/calibration/results/penalised.csv; its columns
+# are those of summary.csv in README.md, with `total_*` left to that file, and
+#   method   bic: 1 to 3 knots; average: of these, by BIC; reml, aic: the
+#            penalised fits with their defaults; reml_free: without the far end;
+#            cutoffs: penalised, averaged over cutoffs of 60, 90, ... up to 1.5
+#            times that of the case, by AIC
 #   interval wald, or for penalised fits also conditional: with lambda taken as
 #            known
+#   rmse_error  Monte Carlo error of rmse_curve
+#   width    mean half width of the simultaneous band, in units of mean |truth|
 #   df       mean (effective) degrees of freedom
 
 source(file.path("bench", "calibration", "common.R"))
@@ -51,24 +54,33 @@ conditional <- function(fit) {
   fit
 }
 
-one_penalised <- function(case, size, seed) {
-  sim <- simulate_case(case, size, seed)
-  window <- case_row(case)$cutoff
-  lags <- seq_len(window)
+one_default <- function(sim, case) {
   knots <- penalised_fit(sim, case, nknots = published_knots)
   reml <- penalised_fit(sim, case, smooth = "reml")
+  list(fits = list(bic.wald = knots, reml.wald = reml,
+                   reml.conditional = conditional(reml),
+                   average.wald = model_average(knots)),
+       df = c(knots$df, reml$df, reml$df, NA))
+}
+
+one_more <- function(sim, case) {
   aic <- penalised_fit(sim, case, smooth = "aic")
   free <- penalised_fit(sim, case, smooth = wce_smooth(far_end = FALSE))
-  several <- penalised_fit(sim, case, smooth = "reml", criterion = "aic",
-                           cutoff = seq(60, 1.5 * window, by = 30))
-  fits <- list(bic.wald = knots, reml.wald = reml,
-               reml.conditional = conditional(reml), aic.wald = aic,
-               reml_free.wald = free, average.wald = model_average(knots),
-               cutoffs.wald = model_average(several))
-  df <- c(knots$df, reml$df, reml$df, aic$df, free$df, NA, NA)
-  lapply(stats::setNames(seq_along(fits), names(fits)), function(k) {
-    c(at_lags(fits[[k]], lags, seed), df = df[k])
-  })
+  several <- penalised_fit(
+    sim, case, smooth = "reml", criterion = "aic",
+    cutoff = seq(60, 1.5 * case_row(case)$cutoff, by = 30)
+  )
+  list(fits = list(aic.wald = aic, reml_free.wald = free,
+                   cutoffs.wald = model_average(several)),
+       df = c(aic$df, free$df, NA))
+}
+
+one_penalised <- function(case, size, seed, which) {
+  sim <- simulate_case(case, size, seed)
+  lags <- seq_len(case_row(case)$cutoff)
+  found <- switch(which, default = one_default, more = one_more)(sim, case)
+  lapply(stats::setNames(seq_along(found$fits), names(found$fits)),
+         function(k) c(at_lags(found$fits[[k]], lags, seed), df = found$df[k]))
 }
 
 study_chunks <- function(args) {
@@ -81,11 +93,11 @@ study_chunks <- function(args) {
   for (k in seq_len(nrow(jobs))) {
     job <- jobs[k, ]
     file <- study_file("work", job$case, job$size,
-                       sprintf("penalised-%05d", job$start))
+                       sprintf("penalised_%s-%05d", args$fits, job$start))
     if (file.exists(file)) next
     seeds <- seq(job$start, min(job$start + args$chunk - 1, last))
     save_whole(lapply(seeds, function(seed) {
-      one_penalised(job$case, job$size, seed)
+      one_penalised(job$case, job$size, seed, args$fits)
     }), file)
     cat(sprintf("%s, %d people, seeds %d to %d\n", job$case, job$size,
                 min(seeds), max(seeds)))
@@ -112,6 +124,7 @@ penalised_row <- function(parts, truth) {
       size,
     se_over_sd = mean(rowMeans(se) / apply(estimate, 1L, stats::sd)),
     pointwise = mean(inside[free]), simultaneous = mean(colSums(outside) == 0),
+    width = mean(colMeans(se) * critical) / size,
     df = mean(vapply(parts, `[[`, 0, "df"))
   )
 }
@@ -119,17 +132,18 @@ penalised_row <- function(parts, truth) {
 collect_penalised <- function() {
   rows <- list()
   for (case in study_cases$case) for (size in c(200, 500, 2000, 10000)) {
-    files <- Sys.glob(study_file("work", case, size, "penalised-[0-9]*"))
-    if (!length(files)) next
-    found <- do.call(c, lapply(files, readRDS))
-    truth <- true_curve(case)
-    for (name in names(found[[1L]])) {
-      word <- strsplit(name, ".", fixed = TRUE)[[1L]]
-      rows <- c(rows, list(cbind(
-        data.frame(case = case, size = size, method = word[1L],
-                   interval = word[2L]),
-        penalised_row(lapply(found, `[[`, name), truth)
-      )))
+    for (which in c("default", "more")) {
+      files <- Sys.glob(study_file("work", case, size,
+                                   sprintf("penalised_%s-[0-9]*", which)))
+      found <- do.call(c, lapply(files, readRDS))
+      for (name in names(found[[1L]])) {
+        word <- strsplit(name, ".", fixed = TRUE)[[1L]]
+        rows <- c(rows, list(cbind(
+          data.frame(case = case, size = size, method = word[1L],
+                     interval = word[2L]),
+          penalised_row(lapply(found, `[[`, name), true_curve(case))
+        )))
+      }
     }
   }
   table <- do.call(rbind, rows)
@@ -139,7 +153,8 @@ collect_penalised <- function() {
 }
 
 args <- read_arguments(list(case = study_cases$case, size = 500,
-                            replicates = 500, chunk = 25, first = 1))
+                            replicates = 500, chunk = 25, first = 1,
+                            fits = "default"))
 study_chunks(args)
 table <- collect_penalised()
 file <- file.path("bench", "calibration", "results", "penalised.csv")
