@@ -24,7 +24,6 @@ from .survival.sparse_path import (
     one_step,
     path,
     together,
-    users,
 )
 
 KINDS = ("sparse", "fused")
@@ -68,7 +67,7 @@ def fit_sparse(
         drugs * J), ``loglik``, ``iterations``, ``converged``, ``distance``,
         ``recalled`` (drugs that the strong rule had lost); ``loglik_null``,
         ``largest`` (drugs, lambda at which each would come in alone), ``rank``,
-        ``events``, ``users`` of each drug.
+        ``events`` (with a dose in the window) of each drug.
 
     Notes
     -----
@@ -89,7 +88,6 @@ def fit_sparse(
         "largest": begun.largest,
         "rank": begun.metric.rank.astype(np.float64),
         "events": exposed_events(begun.data).astype(np.float64),
-        "users": users(begun.data).astype(np.float64),
         "n_event_times": begun.data.risk.n_events,
     }
 

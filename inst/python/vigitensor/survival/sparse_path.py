@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._typing import Bools, Floats, Ints
-from .riskset import RiskSet
 from .sparse_data import SparseData, all_drugs
 from .sparse_fit import (
     Metric,
@@ -145,21 +144,9 @@ def exposed_events(data: SparseData) -> Ints:
     return np.bincount(data.deaths.drug, minlength=data.n_drugs)
 
 
-def users(data: SparseData) -> Ints:
-    """People with a dose of each drug, (drugs,)."""
-    who = np.repeat(np.arange(data.items.of.size - 1), np.diff(data.items.of))
-    pairs = np.unique(who.astype(np.int64) * data.n_drugs + data.items.drug)
-    return np.bincount(pairs % data.n_drugs, minlength=data.n_drugs)
-
-
 def default_lambdas(largest: float, least: float, count: int) -> Floats:
     """Evenly on the log scale, from the largest to ``least``."""
     return np.exp(np.linspace(np.log(largest), np.log(least), count))
-
-
-def weighted_events(risk: RiskSet) -> float:
-    """Events, by weight."""
-    return float(risk.death_weight.sum())
 
 
 def together(steps: Sequence[Step], kept: Bools) -> tuple[Floats, Floats]:
