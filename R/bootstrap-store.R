@@ -18,6 +18,13 @@ bootstrap_of_store <- function(fit, problem, strata, settings, reselect,
       one$tables <- lapply(grid[[row]], `[[`, "table")
       one$coefficients <- fit$fits[[row]]$coefficients
       one$inequality <- design_inequalities(grid[[row]], problem$n_cov)
+      one$smoothing <- fit$fits[[row]]$smoothing
+    }
+    if (!is.null(one$smoothing)) {
+      at <- if (reselect) row else which(fit$selection$selected)[1L]
+      one$penalty <- replicate_penalty(one$smoothing, grid[[at]],
+                                       fit$settings$smooth, problem$n_cov,
+                                       reselect)
     }
     store_replicator(one, units, settings, control, progress)
   })
@@ -35,7 +42,10 @@ bootstrap_of_store <- function(fit, problem, strata, settings, reselect,
          is.na(problem$coefficients), control),
     c(settings[c("kind", "method", "seed", "engine")],
       list(units = units[c("group", "stratum")], reselect = reselect,
-           criterion = if (reselect) fit$criterion)),
+           criterion = if (reselect) fit$criterion),
+      if (!is.null(fit$smoothing)) {
+        list(smooth = lapply(fit$fits, function(f) f$smoothing$theta))
+      }),
     progress
   )
   colnames(replicates$coefficients) <- if (reselect) longest_names(fit) else
@@ -96,10 +106,12 @@ store_replicator <- function(problem, units, settings, control, progress) {
       coefficients = zero_dropped(problem$coefficients), ties = problem$ties,
       method = settings$method, control = unclass(control)
     ), drawn_replicates(units, settings, problem$inequality, first, count),
+    if (!is.null(problem$penalty)) list(penalty = problem$penalty),
     option_memory()), quote = TRUE)
     # The bar is that of the replicates.
     found <- watch_fit(begun$number, problem$place$n_blocks, FALSE)
-    tidy_replicates(found$coefficients, found$loglik, unlist(found$reason))
+    tidy_replicates(found$coefficients, found$loglik, unlist(found$reason),
+                    found$df)
   }
 }
 

@@ -22,15 +22,18 @@ wce_store_again <- function(fit, store, env) {
   check_same_problem(fit, design, grid, selected)
   chosen <- grid[[selected]]
   store_problem(design, store, lapply(chosen, `[[`, "table"), fit$ties,
-                fit, list(grid = grid, inequality = design_inequalities(
-                  chosen, ncol(design$rows$x))))
+                fit, list(
+                  grid = grid, smoothing = fit$smoothing,
+                  inequality = design_inequalities(chosen,
+                                                   ncol(design$rows$x))
+                ))
 }
 
 store_problem <- function(design, store, tables, ties, fit, more = list()) {
   c(list(
     design = design, store = store, place = design$store, tables = tables,
     ties = ties, coefficients = fit$coefficients,
-    naive = unname(fit$naive.var %||% fit$var),
+    naive = unname(fit$smoothing$bayes %||% fit$naive.var %||% fit$var),
     n_cov = ncol(design$rows$x),
     end = function() engine_call("design_end", path = design$store$path)
   ), more)

@@ -2,11 +2,11 @@
 # R asks how far it is.
 
 # design: of store_design(); tables, inequalities: as in wce_fit_impl(), whose
-# value this has; robust: should `var` be the robust variance? score_test: with
-# what score tests need, `at_zero`?
+# value this has, with penalised fits described; robust: should `var` be the
+# robust variance? score_test: with what score tests need, `at_zero`?
 store_fit <- function(design, tables, ties, engine, control = list(),
-                      inequalities = NULL, progress = NULL, robust = FALSE,
-                      score_test = FALSE) {
+                      inequalities = NULL, penalties = NULL, progress = NULL,
+                      robust = FALSE, score_test = FALSE) {
   check_store_engine(engine)
   place <- design$store
   if (place$resumed) {
@@ -18,15 +18,20 @@ store_fit <- function(design, tables, ties, engine, control = list(),
     "fit_store", path = place$path, n_blocks = place$n_blocks,
     n_terms = length(design$terms), n_cov = ncol(design$rows$x),
     designs = tables, ties = ties, control = control,
-    key = rlang::hash(list(place$key, tables, inequalities, ties, control)),
+    key = rlang::hash(list(place$key, tables, inequalities, penalties, ties,
+                           control)),
     inequalities = if (!all(vapply(inequalities, is.null, NA))) inequalities,
+    penalties = if (!all(vapply(penalties, is.null, NA))) penalties,
     robust = if (!robust) "no" else
       if (is.null(design$cluster$label)) "subjects" else "groups",
     score_test = score_test
   ), option_memory()), quote = TRUE)
   result <- watch_fit(begun$number, place$n_blocks, progress)
   engine_call("design_end", path = place$path)
-  result$fits <- lapply(result$fits, function(fit) sandwich_fit(tidy_fit(fit)))
+  result$fits <- lapply(seq_along(result$fits), function(k) {
+    fit <- tidy_fit(result$fits[[k]])
+    sandwich_fit(describe_smoothing(fit, penalties[[k]]))
+  })
   result
 }
 

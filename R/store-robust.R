@@ -36,8 +36,15 @@ store_robust <- function(robust, design) {
 sandwich_fit <- function(fit) {
   if (is.null(fit$meat)) return(fit)
   p <- length(fit$coefficients)
+  meat <- matrix(fit$meat, p, p)
   fit$naive.var <- fit$var
-  fit$var <- fit$naive.var %*% matrix(fit$meat, p, p) %*% fit$naive.var
+  smooth <- fit$smoothing
+  fit$var <- if (is.null(smooth)) {
+    fit$naive.var %*% meat %*% fit$naive.var
+  } else {
+    # In place of the part of the variance that comes from sampling.
+    fit$naive.var - smooth$frequentist + smooth$bayes %*% meat %*% smooth$bayes
+  }
   fit$meat <- NULL
   fit
 }

@@ -241,11 +241,3 @@ tied_terms <- function(choices) {
   first <- ifelse(is.na(tied), seq_along(tied), match(tied, tied))
   unname(split(seq_along(tied), first))
 }
-
-check_no_smooth <- function(smooth) {
-  if (is.null(smooth)) return(invisible())
-  abort_input("A `claims_store()` is fitted without a penalty.",
-              i = paste("Use `smooth = \"none\"` and some `nknots`, or read",
-                        "the records into memory."), arg = "smooth",
-              code = "smooth")
-}

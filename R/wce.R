@@ -46,7 +46,7 @@
 #' penalty is diagonal, and mean nothing one by one; [smoothness()] has the
 #' parameters. `$loglik` has no penalty in it. A robust variance takes the
 #' place of the part of the variance that comes from sampling. Not with
-#' `shape`, nor from a [claims_store()].
+#' `shape`.
 #'
 #' @section Covariates:
 #' With unit rows, neighbouring rows that differ in nothing the model sees are
@@ -169,7 +169,6 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = shape, order = order,
                    basis = basis, smooth = smooth)
-  if (stored) check_no_smooth(smooth)
   id <- if (stored) data$id else id_column(rlang::enquo(id), names(data))
   design <- if (stored) {
     store_design(parts, data, defaults, rlang::enquo(weights), clock)
@@ -186,12 +185,13 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   robust <- if (stored) store_robust(robust, design) else
     decide_robust(robust, design)
   result <- if (stored) {
-    store_fit(design, tables, ties, engine, control, limits, robust = robust)
+    store_fit(design, tables, ties, engine, control, limits, penalties,
+              robust = robust)
   } else {
     wce_fit_impl(design$rows, design$terms, tables, ties, engine, control,
                  limits, penalties)
   }
-  result$fits <- Map(describe_smoothing, result$fits, penalties)
+  if (!stored) result$fits <- Map(describe_smoothing, result$fits, penalties)
   if (robust) {
     if (!stored) {
       result$fits <- robust_fits(result$fits, design, tables, ties, engine)

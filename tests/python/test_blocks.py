@@ -10,6 +10,7 @@ from vigitensor.survival.blocked import fit_blocks
 from vigitensor.survival.blocks import Block
 from vigitensor.survival.exposure import Records
 from vigitensor.survival.newton import Control
+from vigitensor.survival.smoothing import Penalty
 
 
 def checked(rows, terms):
@@ -41,6 +42,20 @@ def cut(rows, n, terms, n_blocks):
             )  # fmt: skip
         out.append(Block(part, int(b - a), records))
     return out
+
+
+def penalty_for(n_cov, design, method="reml"):
+    """Two parts over the columns of every basis, the first with a free column."""
+    sizes = [table.shape[1] for table in design]
+    parts = np.zeros((2 * len(sizes), n_cov + sum(sizes)))
+    at = n_cov
+    for k, size in enumerate(sizes):
+        parts[2 * k, at + 1 : at + size] = np.arange(1, size) ** 2 / size
+        parts[2 * k + 1, at : at + size] = 1.0 / np.arange(1, size + 1)
+        at += size
+    parts = parts[parts.any(axis=1)]
+    rho = np.full(len(parts), 1.5) if method == "fixed" else None
+    return Penalty(parts, method, rho)
 
 
 def assert_same(blocked, whole, tolerance=1e-10):
@@ -77,3 +92,41 @@ def test_blocks_give_the_fit_of_the_whole(seed, ties, tmp_path):
     keeper = Keeper(InMemory(parts), budget, tmp_path / "prepared")
     blocked = fit_blocks(LocalPasses(keeper), designs, ties, control)
     assert_same(blocked, whole, 1e-7 if whole.fits[0].infinite.any() else 1e-8)
+
+
+@pytest.mark.parametrize("method", ["reml", "aic", "fixed"])
+def test_penalised_fits_in_blocks_choose_what_the_whole_does(method, tmp_path):
+    # Of these the lambdas are neither zero nor infinite.
+    for seed in (4, 24):
+        rows, terms, design = random_design(seed, n_subjects=60)
+        person, n, records = checked(rows, terms)
+        penalties = [penalty_for(person.x.shape[1], design, method), None]
+        designs = [design, design]
+        whole = run.fit_grid(
+            person, n, records, designs, "efron", Control(), penalties=penalties
+        )
+        keeper = Keeper(InMemory(cut(person, n, records, 3)), 0, tmp_path / str(seed))
+        blocked = fit_blocks(
+            LocalPasses(keeper), designs, "efron", Control(), penalties=penalties
+        )
+        assert_same(blocked, whole, 1e-8)
+        one, other = blocked.fits[0], whole.fits[0]
+        np.testing.assert_allclose(one.log_lambda, other.log_lambda, atol=1e-5)
+        np.testing.assert_allclose(one.info, other.info, rtol=1e-7, atol=1e-9)
+        assert not hasattr(blocked.fits[1], "log_lambda")
+
+
+def test_a_large_penalised_cohort_in_blocks_begins_with_its_sample(tmp_path):
+    # More rows than a thinned cohort needs, few of them with an event.
+    rows, terms, design = random_design(1, n_subjects=9000)
+    died = np.flatnonzero(rows["event"])
+    rows["event"][died[60:]] = 0
+    person, n, records = checked(rows, terms)
+    penalties = [penalty_for(person.x.shape[1], design)]
+    whole = run.fit_grid(
+        person, n, records, [design], "efron", Control(), penalties=penalties
+    )
+    keeper = Keeper(InMemory(cut(person, n, records, 3)), 1e9, tmp_path)
+    passes = LocalPasses(keeper)
+    blocked = fit_blocks(passes, [design], "efron", Control(), penalties=penalties)
+    assert_same(blocked, whole, 1e-7)

@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 from designs import random_design, send
-from test_blocks import checked, cut
+from test_blocks import checked, cut, penalty_for
 from vigitensor import api
 from vigitensor.cluster import connection, spread
 from vigitensor.cluster.passes import DaskPasses
@@ -69,6 +69,22 @@ def test_two_workers_give_the_bits_of_one_process(cluster, problem):
     assert up <= 8 * 5 * (2 * events + p)
     assert down <= 8 * 5 * (events * p + p * p + p)
     passes.close()
+
+
+def test_two_workers_choose_the_lambda_of_one_process(cluster, problem):
+    folder, design, _ = problem
+    source = DesignSource(folder / "design", 5, 2)
+    n_cov = source.load(0).rows.x.shape[1]
+    penalties = [penalty_for(n_cov, design)]
+    local, there = (
+        fit_blocks(passes, [design], "efron", Control(), penalties=penalties)
+        for passes in (
+            LocalPasses(Keeper(source, 1e9)),
+            DaskPasses(cluster, folder, 5, 2, 1e9),
+        )
+    )
+    assert_identical(there, local)
+    np.testing.assert_array_equal(there.fits[0].log_lambda, local.fits[0].log_lambda)
 
 
 def test_a_worker_that_dies_in_the_middle_is_survived(cluster, problem):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from designs import random_design
-from test_blocks import assert_same, checked, cut
+from test_blocks import assert_same, checked, cut, penalty_for
 from test_cluster import write_design
 from vigitensor import api
 from vigitensor.errors import EngineError
@@ -242,11 +242,60 @@ def test_a_fit_that_was_killed_goes_on_from_its_last_step(problem, at):
     assert json.loads((folder / "state.json").read_text())["on_the_way"] == {}
 
 
+@pytest.mark.parametrize("share", [0.45, 0.65, 0.95])
+def test_a_penalised_fit_that_was_killed_goes_on_with_its_lambda(tmp_path, share):
+    rows, terms, design = random_design(4, n_subjects=60)
+    person, n, records = checked(rows, terms)
+    write_design(tmp_path, cut(person, n, records, 4))
+    penalties = [penalty_for(person.x.shape[1], design)] * 2
+    whole = run.fit_grid(
+        person, n, records, [design] * 2, "efron", Control(), penalties=penalties
+    )
+    seen = []
+
+    class Watched(FitState):
+        def begin(self, design):
+            seen.append(super().begin(design))
+            return seen[-1]
+
+    def fit(watch):
+        source = DesignSource(tmp_path / "design", 4, len(terms))
+        passes = LocalPasses(Keeper(source, 0, tmp_path / "prepared"), watch)
+        state = Watched(tmp_path / "state.json", "key")
+        found = fit_blocks(
+            passes, [design] * 2, "efron", Control(), progress=state,
+            penalties=penalties,
+        )  # fmt: skip
+        return found, passes.n_passes
+
+    _, full = fit(None)
+    (tmp_path / "state.json").unlink()
+
+    def kill(passed, block):
+        if passed == int(share * full) and block == 2:
+            raise Kill
+
+    with pytest.raises(Kill):
+        fit(kill)
+    seen.clear()
+    found, _ = fit(None)
+    assert_same(found, whole, 1e-8)
+    for one, other in zip(found.fits, whole.fits):
+        np.testing.assert_allclose(one.log_lambda, other.log_lambda, atol=1e-6)
+        np.testing.assert_allclose(one.info, other.info, rtol=1e-7, atol=1e-9)
+    # In the first fit, at its end, and in the second one.
+    assert seen[0].log_lambda is not None
+
+
 def test_the_state_of_another_fit_is_not_gone_on_from(tmp_path):
     state = FitState(tmp_path / "state.json", "one")
     state.step(0, np.array([1.0, np.nan, 0.1 + 0.2]))
     again = FitState(tmp_path / "state.json", "one").begin(0)
-    np.testing.assert_array_equal(again, [1.0, np.nan, 0.1 + 0.2])
+    np.testing.assert_array_equal(again.beta, [1.0, np.nan, 0.1 + 0.2])
+    assert again.log_lambda is None
+    state.step(0, np.ones(2), np.array([0.1 + 0.2, -3.0]))
+    again = FitState(tmp_path / "state.json", "one").begin(0)
+    np.testing.assert_array_equal(again.log_lambda, [0.1 + 0.2, -3.0])
     assert FitState(tmp_path / "state.json", "two").begin(0) is None
     (tmp_path / "state.json").write_text("{ cut")
     assert FitState(tmp_path / "state.json", "one").begin(0) is None

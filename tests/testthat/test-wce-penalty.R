@@ -167,7 +167,6 @@ test_that("what cannot be asked for is refused", {
                class = "vigitensor_error_smooth")
   expect_error(smooth_fit(study, wce_smooth(lambda = 1:3)),
                class = "vigitensor_error_smooth")
-  expect_error(check_no_smooth(wce_smooth()), class = "vigitensor_error_smooth")
   expect_error(ph_check(smooth_fit(study), data = study$people,
                         records = study$records),
                class = "vigitensor_error_smooth")

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import cache, checks
-from ._typing import Floats
+from ._typing import Bools, Floats
 from .api_inputs import (
-    FittedModel,
     at_coefficients,
     control_settings,
     fitted_model,
@@ -196,9 +195,12 @@ def fit_wce_many(
 
     if smooth is not None and smooth.method != "fixed":
         with one_blas_thread():
-            return _smooth_anew(model, drawn, refit, smooth)
+            dead = np.zeros(model.n_subjects, bool)
+            died = (model.rows.event == 1) & (model.rows.weight > 0)
+            dead[model.rows.subject[died]] = True
+            return smooth_anew(np.isnan(model.given), dead, drawn, refit, smooth)
     problem = _limited(model.problem(), rows_of_a)
-    theta = None if smooth is None else _fixed_theta(smooth)
+    theta = None if smooth is None else fixed_theta(smooth)
     full = full_fit(
         problem, model.given, model.ties, settings, model.n_subjects, theta
     )  # fmt: skip
@@ -219,22 +221,27 @@ def fit_wce_many(
     }
 
 
-def _fixed_theta(smooth: Penalty) -> Floats:
+def fixed_theta(smooth: Penalty) -> Floats:
     assert smooth.log_lambda is not None
     return smooth.theta(smooth.log_lambda)
 
 
-def _smooth_anew(
-    model: FittedModel, drawn: Floats, refit: Callable[[Floats], Fit], smooth: Penalty
+def smooth_anew(
+    lost: Bools,
+    dead: Bools,
+    drawn: Floats,
+    refit: Callable[[Floats], Fit],
+    smooth: Penalty,
 ) -> dict[str, Any]:
-    """Every replicate with smoothing parameters of its own."""
-    count, p = drawn.shape[0], model.given.size
+    """Every replicate with smoothing parameters of its own.
+
+    ``lost`` (p,): columns that the full fit dropped; ``dead`` (subjects,): who has
+    an event.
+    """
+    count, p = drawn.shape[0], lost.size
     coefficients, loglik = np.full((count, p), np.nan), np.full(count, np.nan)
     df, iterations = np.full(count, np.nan), np.zeros(count, np.int32)
     reason = ["ok"] * count
-    dead = np.zeros(model.n_subjects, bool)
-    dead[model.rows.subject[(model.rows.event == 1) & (model.rows.weight > 0)]] = True
-    lost = np.isnan(model.given)
     for k, w in enumerate(drawn):
         if not np.any(w[dead] > 0):
             reason[k] = "no_event"

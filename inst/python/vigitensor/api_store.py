@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 
 from . import cache, checks
-from .api_inputs import basis_tables, control_settings, inequality_rows
+from .api_inputs import (
+    basis_tables,
+    control_settings,
+    inequality_rows,
+    penalties_of,
+)
 from .cluster import connection
 from .errors import EngineError
 from .store import claim
@@ -165,6 +170,7 @@ def fit_store(
     control: Mapping[str, Any] | None = None,
     memory_mb: float | None = None,
     inequalities: Sequence[Any] | None = None,
+    penalties: Sequence[Any] | None = None,
     robust: str = "no",
     score_test: bool = False,
 ) -> dict[str, Any]:
@@ -176,7 +182,7 @@ def fit_store(
         Folder in which ``design_write`` has written, and the fit keeps its state.
     n_blocks, n_terms, n_cov : int
         Blocks, exposure terms, covariates.
-    designs, ties, control, inequalities
+    designs, ties, control, inequalities, penalties
         As in :func:`vigitensor.api.fit_wce`.
     key : str
         What the fit depends on: a state of another key is not gone on from.
@@ -199,6 +205,7 @@ def fit_store(
     settings = control_settings(control)
     ties = checks.word(ties, "ties", ("efron", "breslow"))
     limits = inequality_rows(inequalities, tables, int(n_cov))
+    smooth = penalties_of(penalties, limits, tables, int(n_cov))
     cache.warm_up("fit_store")
     folder = Path(path)
     state = FitState(folder / "state.json", key)
@@ -207,7 +214,7 @@ def fit_store(
 
     def work(passes: Passes) -> dict[str, Any]:
         prepared = prepare_blocks(passes, tables, ties)
-        result = fit_prepared(prepared, settings, limits, state)
+        result = fit_prepared(prepared, settings, limits, state, smooth)
         found = grid_as_dict(result)
         if robust != "no":
             for k, fit in enumerate(result.fits):

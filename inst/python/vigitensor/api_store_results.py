@@ -13,14 +13,24 @@ import numpy as np
 
 from . import cache, checks
 from ._typing import Floats
-from .api_inputs import basis_tables, control_settings, inequality_rows
-from .api_many import drawn_weights
+from .api_inputs import (
+    basis_tables,
+    control_settings,
+    inequality_rows,
+    penalty_of,
+)
+from .api_many import drawn_weights, fixed_theta, smooth_anew
 from .api_store import begin_work
 from .store.design import DesignSource, Reweighed
 from .store.local import Keeper, LocalPasses, kept_bytes
 from .survival import many
 from .survival.blocked import Passes, fit_blocks, prepare_blocks
-from .survival.blocked_results import fit_many_blocks, place_of, scores
+from .survival.blocked_results import (
+    fit_many_blocks,
+    place_of,
+    scores,
+    with_event,
+)
 from .survival.blocks_results import Wanted
 from .survival.newton import Fit
 
@@ -90,6 +100,7 @@ def store_many(
     weights: Any = None,
     replicates: Mapping[str, Any] | None = None,
     inequality: Any = None,
+    penalty: Any = None,
     memory_mb: float | None = None,
 ) -> dict[str, Any]:
     """Begin to fit replicates of a design on disk.
@@ -104,6 +115,7 @@ def store_many(
     method = checks.word(method, "method", many.METHODS)
     limits = inequality_rows([inequality], tables, int(n_cov))
     beta = checks.vector(coefficients, "coefficients")
+    smooth = None if penalty is None else penalty_of(penalty, beta.size, "penalty")
     cache.warm_up("fit_store")
     cache.warm_up("fit_wce_many")
     folder = Path(path)
@@ -115,13 +127,21 @@ def store_many(
         # Rarely asked for: from the beginning, by this process.
         parts = [w[a:b] for a, b in zip(cuts[:-1], cuts[1:])]
         keeper = Keeper(Reweighed(source, parts), kept_bytes(memory_mb))
-        return fit_blocks(LocalPasses(keeper), tables, ties, settings, limits).fits[0]
+        return fit_blocks(
+            LocalPasses(keeper), tables, ties, settings, limits, penalties=[smooth]
+        ).fits[0]
 
     def work(passes: Passes) -> dict[str, Any]:
+        prepared = prepare_blocks(passes, tables, ties)
+        if smooth is not None and smooth.method != "fixed":
+            drawn = drawn_weights(weights, replicates, cuts[-1])
+            dead = with_event(prepared)
+            return smooth_anew(beta == 0, dead, drawn, refit, smooth)
         found = fit_many_blocks(
-            prepare_blocks(passes, tables, ties), beta,
+            prepared, beta,
             lambda n: drawn_weights(weights, replicates, n), method, settings, refit,
             limits[0] if limits else None,
+            None if smooth is None else fixed_theta(smooth),
         )  # fmt: skip
         return {
             "coefficients": found.coefficients,

@@ -18,8 +18,10 @@ import numpy as np
 from .. import api_inputs
 from .._typing import Floats, Ints
 from ..errors import EngineError
+from ..survival.blocked import OnTheWay
 from ..survival.blocks import Block
 from ..survival.newton import Fit
+from ..survival.penalty import PenalisedFit
 from .columns import ColumnStore, write_whole
 
 _ROWS = ("start", "stop", "event", "stratum", "subject", "offset", "weight", "x")
@@ -141,17 +143,28 @@ class FitState:
         if found is not None and found.get("key") == key:
             self._state = found
 
-    def begin(self, design: int) -> Floats | Fit | None:
-        """The fit of a design, coefficients on the way to it, or nothing."""
+    def begin(self, design: int) -> OnTheWay | Fit | None:
+        """The fit of a design, how far it was, or nothing."""
         name = str(design)
         if name in self._state["fits"]:
             return _fit_of(self._state["fits"][name])
-        beta = self._state["on_the_way"].get(name)
-        return None if beta is None else np.array(beta, np.float64)
+        found = self._state["on_the_way"].get(name)
+        if not isinstance(found, dict):
+            return None
+        rho = found["log_lambda"]
+        return OnTheWay(
+            np.array(found["beta"], np.float64),
+            None if rho is None else np.array(rho, np.float64),
+        )
 
-    def step(self, design: int, beta: Floats) -> None:
-        """Coefficients after a step."""
-        self._state["on_the_way"] = {str(design): beta.tolist()}
+    def step(self, design: int, beta: Floats, log_lambda: Floats | None = None) -> None:
+        """Coefficients, and the penalty's parameters, after a step."""
+        self._state["on_the_way"] = {
+            str(design): {
+                "beta": beta.tolist(),
+                "log_lambda": None if log_lambda is None else log_lambda.tolist(),
+            }
+        }
         self._write()
 
     def done(self, design: int, fit: Fit) -> None:
@@ -185,7 +198,7 @@ def _fit_of(entry: Mapping[str, Any]) -> Fit:
     def numbers(name: str) -> Floats:
         return np.array(entry[name], np.float64)
 
-    return Fit(
+    fit = Fit(
         coefficients=numbers("coefficients"),
         var=numbers("var").reshape(p, p),
         loglik=numbers("loglik"),
@@ -196,3 +209,7 @@ def _fit_of(entry: Mapping[str, Any]) -> Fit:
         infinite=np.array(entry["infinite"], bool),
         active=np.array(entry["active"], bool),
     )
+    if "log_lambda" not in entry:
+        return fit
+    info = numbers("info").reshape(p, p)
+    return PenalisedFit(**vars(fit), info=info, log_lambda=numbers("log_lambda"))

@@ -28,10 +28,12 @@ from .likelihood import (
     settle,
 )
 from .newton import Control, Fit
+from .penalty import end_of_sample, fit_penalised
 from .problem import Problem, lay_out, n_slices, rounding
 from .real_times import Basis
 from .riskset import Deaths, RiskSet, index_events, no_event, risk_set
 from .run import GridResult, prepare
+from .smoothing import Penalty
 from .warm import Path, share_kept
 
 
@@ -63,14 +65,22 @@ class Passes(Protocol):
         """The fit is over."""
 
 
+@dataclass(frozen=True)
+class OnTheWay:
+    """Where a fit was after a step."""
+
+    beta: Floats  # (p,)
+    log_lambda: Floats | None = None  # (k,) of a penalised fit
+
+
 class Progress(Protocol):
     """What a fit leaves behind on its way, and may find there."""
 
-    def begin(self, design: int) -> Floats | Fit | None:
-        """The fit of a design, coefficients on the way to it, or nothing."""
+    def begin(self, design: int) -> OnTheWay | Fit | None:
+        """The fit of a design, how far it was, or nothing."""
 
-    def step(self, design: int, beta: Floats) -> None:
-        """Coefficients after a step."""
+    def step(self, design: int, beta: Floats, log_lambda: Floats | None = None) -> None:
+        """Coefficients, and the penalty's parameters, after a step."""
 
     def done(self, design: int, fit: Fit) -> None:
         """A design's fit."""
@@ -79,11 +89,11 @@ class Progress(Protocol):
 class NoProgress:
     """Nothing is kept."""
 
-    def begin(self, design: int) -> Floats | Fit | None:
+    def begin(self, design: int) -> OnTheWay | Fit | None:
         """Nothing is there."""
         return None
 
-    def step(self, design: int, beta: Floats) -> None:
+    def step(self, design: int, beta: Floats, log_lambda: Floats | None = None) -> None:
         """Forget."""
 
     def done(self, design: int, fit: Fit) -> None:
@@ -191,10 +201,11 @@ def fit_blocks(
     control: Control,
     inequalities: Sequence[Floats | None] | None = None,
     progress: Progress | None = None,
+    penalties: Sequence[Penalty | None] | None = None,
 ) -> GridResult:
     """Fit every design, as ``run.fit_grid`` does with all rows at hand."""
     prepared = prepare_blocks(passes, designs, ties)
-    return fit_prepared(prepared, control, inequalities, progress)
+    return fit_prepared(prepared, control, inequalities, progress, penalties)
 
 
 def fit_prepared(
@@ -202,6 +213,7 @@ def fit_prepared(
     control: Control,
     inequalities: Sequence[Floats | None] | None = None,
     progress: Progress | None = None,
+    penalties: Sequence[Penalty | None] | None = None,
 ) -> GridResult:
     """Fit every design of blocks that are prepared."""
     progress = progress or NoProgress()
@@ -221,7 +233,14 @@ def fit_prepared(
                 path.carry(known, design, problem.inequalities.size == 0)
                 fits.append(known)
                 continue
-            fits.append(path.fit(problem, design, begin=known))
+            penalty = penalties[k] if penalties else None
+            if penalty is None:
+                begin = None if known is None else known.beta
+                fits.append(path.fit(problem, design, begin=begin))
+            else:
+                fits.append(
+                    _fit_smooth(problem, control, penalty, known, path.thin, progress)
+                )
             progress.done(k, fits[-1])
     return GridResult(
         fits=fits,
@@ -283,6 +302,29 @@ def _fitter(progress: Progress, design: int) -> Callable[..., Fit]:
         )  # fmt: skip
 
     return fit
+
+
+def _fit_smooth(
+    problem: Blocked,
+    control: Control,
+    penalty: Penalty,
+    known: OnTheWay | None,
+    thin: Callable[[Any], Problem | None],
+    progress: Progress,
+) -> Fit:
+    """As ``penalty.fit_thinned_first``, or on from where a fit was."""
+    begin, rho = None, penalty.log_lambda
+    if known is not None:
+        begin, rho = known.beta, known.log_lambda
+    elif len(problem.slices) > 1:
+        part = thin(problem)
+        near = None if part is None else end_of_sample(part, control, penalty)
+        if near is not None:
+            begin, rho = near
+    return fit_penalised(
+        problem, control, replace(penalty, log_lambda=rho), evaluate, moments, begin,
+        report=lambda beta, rho: progress.step(problem.design, beta, rho),
+    )  # fmt: skip
 
 
 def _thinner(

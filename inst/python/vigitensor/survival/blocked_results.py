@@ -183,31 +183,44 @@ def fit_many_blocks(
     control: Control,
     refit: Callable[[Floats], Fit],
     limits: Floats | None = None,
+    theta: Floats | None = None,
 ) -> many.ManyFits:
     """Replicates of the first design, as ``many.fit_many`` with all rows.
 
     ``given`` (p,): coefficients of the fit, 0 where dropped; ``weights`` gives
-    (replicates, subjects) for a number of subjects.
+    (replicates, subjects) for a number of subjects; ``theta`` (p,): less theta
+    beta^2 / 2.
     """
     place = place_of(prepared, 0, given)
     parts = list(scores(prepared, place, Wanted("subjects", weighted=True)))
     cuts = [0, *np.cumsum([s.n_subjects for s in prepared.summaries]).tolist()]
     problem, at = place.problem, place.at
-    kept: Bools = (given != 0) | newton.kept_columns(problem, at, control)
-    var = many.inverse(at.info, kept)
+    theta = np.zeros(given.size) if theta is None else theta
+    kept: Bools = (given != 0) | newton.kept_columns(problem, at, control) | (theta > 0)
+    var = many.inverse(at.info + np.diag(theta), kept)
     if var is None:
         raise ValueError("the information is singular")
     deaths = _only_deaths(prepared, problem, cuts, limits)
     top = max(part.top for part in parts)
     full = many.FullFit(
         deaths, prepared.ties, given, kept, var,
-        np.concatenate([part.score for part in parts]), np.zeros(given.size),
+        np.concatenate([part.score for part in parts]), theta,
     )  # fmt: skip
     drawn = weights(cuts[-1])
     passes = ManyPasses(place, deaths, drawn, cuts, top)
 
     with one_blas_thread():
         return many.fit_many(full, drawn, method, refit, passes)
+
+
+def with_event(prepared: Blocks) -> Bools:
+    """Which subjects of all blocks have an event, (subjects,)."""
+    found = []
+    for s in prepared.summaries:
+        dead = np.zeros(s.n_subjects, bool)
+        dead[s.death_subject] = True
+        found.append(dead)
+    return np.concatenate(found)
 
 
 def _only_deaths(

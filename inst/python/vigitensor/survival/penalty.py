@@ -97,8 +97,12 @@ def fit_penalised(
     moments: Derive = moments_here,
     begin: Floats | None = None,
     polish: int = _MAX_POLISH,
+    report: Callable[[Floats, Floats], None] | None = None,
 ) -> PenalisedFit:
-    """Maximise the penalised likelihood, from ``begin`` (p,) if that is near."""
+    """Maximise the penalised likelihood, from ``begin`` (p,) if that is near.
+
+    ``report`` is told coefficients and log lambda after every step.
+    """
     zero = np.zeros(problem.n_par)
     start = evaluate(problem if begin is None else problem.unexposed(), zero)
     if not np.isfinite(start.loglik):
@@ -112,7 +116,9 @@ def fit_penalised(
     if begin is not None:
         warm = evaluate(problem, begin)
         if not warm.loglik > start.loglik:
-            return fit_penalised(problem, control, penalty, evaluate, moments)
+            return fit_penalised(
+                problem, control, penalty, evaluate, moments, report=report
+            )
         point = warm
     at = moments(problem, point)
     kept = _kept(problem, at, control, penalty)
@@ -159,11 +165,15 @@ def fit_penalised(
             break
         before = None if halved else (decrement, at)
         point, at = found
+        if report is not None:
+            report(point.beta, rho)
     infinite = kept & ((np.abs(step) * spread > _RUNS_AWAY) | flat)
     if decrement > _NOTHING_TO_GAIN:
         infinite[:] = False
     if begin is not None and not (converged and not infinite.any()):
-        return fit_penalised(problem, control, penalty, evaluate, moments)
+        return fit_penalised(
+            problem, control, penalty, evaluate, moments, report=report
+        )
     return PenalisedFit(
         coefficients=np.where(kept, point.beta, np.nan),
         var=half @ half.T,
@@ -181,15 +191,24 @@ def fit_penalised(
 def fit_thinned_first(problem: Any, control: Control, penalty: Penalty) -> PenalisedFit:
     """As :func:`fit_penalised`; a large cohort begins where a sample of it ends."""
     part = thinned(problem) if len(problem.slices) > 1 else None
-    if part is None:
+    near = None if part is None else end_of_sample(part, control, penalty)
+    if near is None:
         return fit_penalised(problem, control, penalty)
+    begin, rho = near
+    near_penalty = replace(penalty, log_lambda=rho)
+    return fit_penalised(problem, control, near_penalty, begin=begin)
+
+
+def end_of_sample(
+    part: Any, control: Control, penalty: Penalty
+) -> tuple[Floats, Floats] | None:
+    """Coefficients and log lambda near those of a sample; None if it has none."""
     rough = replace(control, tol_step=_NEAR)
     sample = fit_penalised(part, rough, penalty, polish=0)
     begin = sample.coefficients + sample.var @ sample.score
     if not sample.converged or not np.isfinite(begin).all():
-        return fit_penalised(problem, control, penalty)
-    near = replace(penalty, log_lambda=sample.log_lambda)
-    return fit_penalised(problem, control, near, begin=begin)
+        return None
+    return begin, sample.log_lambda
 
 
 def _kept(problem: Target, at: Moments, control: Control, penalty: Penalty) -> Bools:
