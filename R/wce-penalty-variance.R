@@ -43,7 +43,7 @@ describe_smoothing <- function(fit, penalty) {
   fit$smoothing <- list(
     lambda = exp(rho), log_lambda = rho, parts = rownames(penalty$parts),
     theta = theta, edf = ifelse(kept, 1 - theta * diag(bayes), 0),
-    bayes = bayes,
+    info = info, bayes = bayes,
     frequentist = bayes %*% info %*% bayes, method = penalty$method,
     reml = judge_smoothing(model, parts[, kept, drop = FALSE], rho,
                            "reml")$value

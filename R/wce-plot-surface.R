@@ -71,7 +71,7 @@ check_surface_type <- function(x, type, choices) {
 dose_label <- function(x) sprintf("Dose per %s", attr(x, "unit") %||%
                                     "time unit")
 
-slice_label <- function(x) sprintf("Log hazard ratio of one %s of the dose",
+slice_label <- function(x) sprintf("Log HR of one %s of the dose",
                                    attr(x, "unit") %||% "time unit")
 
 curve_label <- function(x) {

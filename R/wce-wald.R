@@ -2,16 +2,23 @@
 #
 # With d = C b the coefficients of a difference, and V its covariance, the
 # statistic is d' V^-1 d. Of free coefficients it is chi-squared.
-# Of penalised ones d spreads less than the Bayesian V says, by F = C V H V C'
-# (V the inverse of information plus penalty, H the information), so that the
-# statistic is distributed as a sum of chi-squared variables of one degree of
-# freedom with the eigenvalues of V^-1 F as weights: directions that the penalty
-# holds weigh next to nothing. Its tail is that of a non-central chi-squared
-# variable with the same first moments.
 #
-# Sources: Wood (2013), Biometrika 100, 221-228 (tests with the Bayesian
-# covariance); Liu, Tang and Zhang (2009), Computational Statistics and Data
-# Analysis 53, 853-856 (the tail).
+# A penalised fit has chosen its smoothness from the data: a difference that is
+# left then is left because it is large, and no test that takes the smoothing
+# parameters as given is valid (in simulations under the null hypothesis it
+# rejected far too often). So the tested coefficients get a penalty of their
+# own, on roughness alone, that leaves them `df` effective degrees of freedom
+# whatever the data say, and the quadratic model of the likelihood at the fit,
+# which has information H, gives the estimate under it. With V the inverse of
+# information plus penalty, d spreads by F = C V H V C' when it is zero, so the
+# statistic d' (C V C')^-1 d is distributed as a sum of chi-squared variables of
+# one degree of freedom, with the eigenvalues of (C V C')^-1 F as weights. Its
+# tail is that of a non-central chi-squared variable with the same first
+# moments.
+#
+# Sources: Wood (2013), Biometrika 100, 221-228 (such statistics); Liu, Tang and
+# Zhang (2009), Computational Statistics and Data Analysis 53, 853-856 (the
+# tail).
 
 #' Tests of weight functions
 #'
@@ -20,25 +27,26 @@
 #' `equal_weights()`: are several weight functions the same? Those of the groups
 #' of `exposure(by = )`, or of any terms with the same window and knots.
 #'
-#' Both are Wald tests of the coefficients. In a penalised fit (`wce(smooth =
-#' )`) the statistic uses the Bayesian covariance, and its reference
-#' distribution is that of the penalised coefficients: a weighted sum of
-#' chi-squared variables, so that `df` is an effective number. This takes the
-#' smoothing parameters as known, and what is smoothed away under the null
-#' hypothesis as nothing: exactly so for a weight function of zero; for equal
-#' ones if the penalty bends them alike, so that groups of very different size
-#' need care. See [exposure()] for an interaction as a term of its own, which
-#' has not this problem.
+#' Both are Wald tests of the coefficients. In a penalised fit (`wce(smooth
+#' = )`) the smoothness that the data have chosen is not used for the tested
+#' functions, as a test after that choice is not valid: they, or their
+#' differences, have a penalty on roughness with `df` effective degrees of
+#' freedom. The statistic is then a weighted sum of chi-squared variables, and
+#' the result's `df` is that of the chi-squared distribution nearest to it.
+#' Other terms keep their smoothing parameters.
 #'
 #' @param fit From [wce()] or one of its kin.
 #' @param term `zero_weights()`: the label or the number of a term, as in
 #'   [weight_function()], or the label of an exposure with `by` or `dose`, whose
 #'   terms are then tested together. `equal_weights()`: the label of an exposure
 #'   with `by`, needed when several have it; or the labels of two or more terms.
+#' @param df Effective degrees of freedom of a penalised function, or of each
+#'   difference: 4 is a line and some bending.
 #' @return An object of class `htest`: chi-squared statistic, degrees of
 #'   freedom, p value.
 #' @section Errors: `vigitensor_error_unknown_term` when there is no such term,
-#'   `vigitensor_error_several_terms` for terms whose bases differ.
+#'   `vigitensor_error_several_terms` for terms whose bases differ;
+#'   `vigitensor_error_smooth` for a penalised fit with a robust variance.
 #' @references Wood SN (2013). On p-values for smooth components of an extended
 #'   generalized additive model. Biometrika 100(1), 221-228.
 #'   \doi{10.1093/biomet/ass048}
@@ -52,7 +60,7 @@
 #' )
 #' equal_weights(fit)
 #' zero_weights(fit, term = 1)
-equal_weights <- function(fit, term = NULL) {
+equal_weights <- function(fit, term = NULL, df = 4) {
   if (!inherits(fit, "wce")) stop_not_wce(fit)
   parts <- if (length(term) > 1L) {
     fit$exposures[vapply(term, find_term, 0L, fit = fit)]
@@ -60,28 +68,20 @@ equal_weights <- function(fit, term = NULL) {
     grouped_terms(fit, term)
   }
   check_same_basis(parts)
-  index <- lapply(parts, `[[`, "index")
-  first <- diag(length(fit$coefficients))[index[[1L]], , drop = FALSE]
-  contrast <- do.call(rbind, lapply(index[-1L], function(other) {
-    rows <- -first
-    rows[cbind(seq_along(other), other)] <- 1
-    rows
-  }))
   labels <- vapply(parts, `[[`, "", "label")
-  weights_test(fit, contrast, "Wald test of equal weight functions",
-            parts[[1L]]$group %||% paste(labels, collapse = " and "))
+  name <- parts[[1L]]$group %||% paste(labels, collapse = " and ")
+  weights_test(fit, lapply(parts, `[[`, "index"), TRUE, df,
+               "Wald test of equal weight functions", name)
 }
 
 #' @rdname equal_weights
 #' @export
-zero_weights <- function(fit, term = NULL) {
+zero_weights <- function(fit, term = NULL, df = 4) {
   if (!inherits(fit, "wce")) stop_not_wce(fit)
   own <- terms_called(fit, term)
   index <- unlist(lapply(fit$exposures[own], `[[`, "index"))
-  contrast <- diag(length(fit$coefficients))[index, , drop = FALSE]
-  labels <- exposure_labels(fit)[own]
-  weights_test(fit, contrast, "Wald test of no effect",
-            if (length(own) > 1L) term else labels)
+  name <- if (length(own) > 1L) term else exposure_labels(fit)[own]
+  weights_test(fit, list(index), FALSE, df, "Wald test of no effect", name)
 }
 
 # The numbers of the terms that `term` means: one, or those of a group.
@@ -129,46 +129,96 @@ check_same_basis <- function(parts) {
               x = "These differ.", arg = "term", code = "several_terms")
 }
 
-# contrast: rows of differences by coefficients.
-weights_test <- function(fit, contrast, method, name) {
-  known <- !is.na(fit$coefficients)
-  contrast <- contrast[rowSums(contrast[, !known, drop = FALSE] != 0) == 0,
-                       known, drop = FALSE]
-  gap <- drop(contrast %*% fit$coefficients[known])
-  spread <- function(v) contrast %*% v[known, known] %*% t(contrast)
-  var <- spread(fit$var)
-  if (is.null(fit$smoothing)) {
-    statistic <- drop(gap %*% solve(var, gap))
-    df <- nrow(var)
-    p <- stats::pchisq(statistic, df, lower.tail = FALSE)
-  } else {
-    sampling <- fit$smoothing$frequentist
-    # A robust variance has its own in the place of the model's.
-    if (!is.null(fit$naive.var)) sampling <- sampling + fit$var - fit$naive.var
-    found <- penalised_wald(gap, var, spread(sampling))
-    statistic <- found$statistic
-    df <- found$df
-    p <- found$p
-  }
+# index: of the coefficients of each term; equal: are they compared with the
+# first, or each with zero?
+weights_test <- function(fit, index, equal, df, method, name) {
+  check_number(df, "df", 0.5)
+  found <- if (is.null(fit$smoothing)) plain_wald(fit, index, equal) else
+    penalised_wald(fit, index, equal, df)
   structure(
-    list(statistic = c(`X-squared` = statistic), parameter = c(df = df),
-         p.value = p, method = method, data.name = name),
+    list(statistic = c(`X-squared` = found$statistic),
+         parameter = c(df = found$df), p.value = found$p, method = method,
+         data.name = name),
     class = "htest"
   )
 }
 
-# sampling: covariance of the gap; var: that of the statistic.
-penalised_wald <- function(gap, var, sampling) {
+plain_wald <- function(fit, index, equal) {
+  every <- diag(length(fit$coefficients))
+  tested <- if (equal) index[-1L] else index
+  contrast <- do.call(rbind, lapply(tested, function(i) {
+    every[i, , drop = FALSE] - if (equal) every[index[[1L]], , drop = FALSE]
+    else 0
+  }))
+  known <- !is.na(fit$coefficients)
+  contrast <- contrast[rowSums(contrast[, !known, drop = FALSE] != 0) == 0,
+                       known, drop = FALSE]
+  gap <- drop(contrast %*% fit$coefficients[known])
+  var <- contrast %*% fit$var[known, known] %*% t(contrast)
+  statistic <- drop(gap %*% solve(var, gap))
+  list(statistic = statistic, df = nrow(var),
+       p = stats::pchisq(statistic, nrow(var), lower.tail = FALSE))
+}
+
+penalised_wald <- function(fit, index, equal, df) {
+  if (!is.null(fit$naive.var)) {
+    abort_input("Penalised fits with a robust variance have no such test.",
+                i = "Use a fit of few knots, or `robust = FALSE`.",
+                arg = "fit", code = "smooth")
+  }
+  p <- length(fit$coefficients)
+  tested <- if (equal) index[-1L] else index
+  # Differences from the first term take the place of the other terms.
+  from <- diag(p)
+  theta <- fit$smoothing$theta
+  if (equal) {
+    for (i in tested) from[cbind(i, index[[1L]])] <- 1
+    # What they have in common is held as the least smooth of them.
+    theta[index[[1L]]] <- do.call(pmin, lapply(index, function(i) theta[i]))
+  }
+  info <- crossprod(from, fit$smoothing$info %*% from)
+  # The penalised score is zero at the fit.
+  b <- ifelse(is.na(fit$coefficients), 0, fit$coefficients)
+  score <- drop(crossprod(from, fit$smoothing$theta * b))
+  b <- solve(from, b)
+  for (i in tested) theta[i] <- theta_of_df(fit, i, info, theta, df)
+  kept <- !is.na(fit$coefficients)
+  var <- penalised_inverse(info, theta, kept)
+  b <- b + drop(var %*% (score - theta * b))
+  own <- intersect(unlist(tested), which(kept))
+  sampling <- (var %*% info %*% var)[own, own, drop = FALSE]
+  weighted_wald(b[own], var[own, own, drop = FALSE], sampling)
+}
+
+# The penalty on roughness, without the far end, that leaves the coefficients i
+# so many effective degrees of freedom.
+theta_of_df <- function(fit, i, info, theta, df) {
+  member <- vapply(fit$exposures, function(e) all(e$index %in% i), NA)
+  parts <- do.call(cbind, lapply(fit$exposures[member], `[[`, "parts"))
+  parts <- parts[rownames(parts) != "far_end", , drop = FALSE]
+  middle <- smoothing_range(parts, info[i, i, drop = FALSE])$middle
+  shape <- colSums(exp(middle) * parts)
+  kept <- !is.na(fit$coefficients)
+  edf <- function(rho) {
+    theta[i] <- exp(rho) * shape
+    var <- penalised_inverse(info, theta, kept)
+    sum((var %*% info)[cbind(i, i)]) - df
+  }
+  ends <- c(-25, 25)
+  if (edf(ends[1L]) <= 0) return(exp(ends[1L]) * shape)
+  if (edf(ends[2L]) >= 0) return(exp(ends[2L]) * shape)
+  exp(stats::uniroot(edf, ends, tol = 1e-6)$root) * shape
+}
+
+# sampling: covariance of the gap when its mean is zero; var: of the statistic.
+weighted_wald <- function(gap, var, sampling) {
   size <- sqrt(diag(var))
   root <- chol(var / tcrossprod(size))
   turned <- backsolve(root, gap / size, transpose = TRUE)
   half <- backsolve(root, sampling / tcrossprod(size), transpose = TRUE)
   shares <- backsolve(root, t(half), transpose = TRUE)
-  weights <- eigen(shares, symmetric = TRUE, only.values = TRUE)$values
-  weights <- pmax(weights, 0)
+  weights <- pmax(eigen(shares, symmetric = TRUE, only.values = TRUE)$values, 0)
   statistic <- sum(turned^2)
-  # All of it is smoothed away.
-  if (sum(weights) < 1e-4) return(list(statistic = statistic, df = 0, p = 1))
   list(statistic = statistic, df = sum(weights)^2 / sum(weights^2),
        p = weighted_chisq_tail(statistic, weights))
 }

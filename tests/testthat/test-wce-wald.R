@@ -20,7 +20,7 @@ test_that("without a penalty the test is the plain one", {
   withr::local_seed(2)
   v <- crossprod(matrix(rnorm(30), 10))
   gap <- rnorm(3)
-  found <- penalised_wald(gap, v, v)
+  found <- weighted_wald(gap, v, v)
   expect_equal(found$statistic, drop(gap %*% solve(v, gap)))
   expect_equal(found$df, 3)
   expect_equal(found$p, pchisq(found$statistic, 3, lower.tail = FALSE),
@@ -50,23 +50,37 @@ test_that("any terms with one basis are compared", {
                class = "vigitensor_error_several_terms")
 })
 
-test_that("of a penalised fit a robust variance is used where there is one", {
+test_that("a penalised fit is tested as if it had hardly any penalty", {
+  # With all degrees of freedom on the tested terms, and next to no penalty in
+  # the fit, it is the plain test of the plain fit.
   study <- surface_study(6)
-  fit <- smooth_fit(study, formula = Surv(entry, exit, event) ~ sex +
-                      exposure("a", by = sex))
+  formula <- Surv(entry, exit, event) ~ sex + exposure("a", by = sex)
+  plain <- smooth_fit(study, "none", nknots = 0, formula = formula)
+  light <- smooth_fit(study, wce_smooth(lambda = rep(1e-9, 4)), nknots = 0,
+                      formula = formula)
+  expect_equal(equal_weights(light, df = 4), equal_weights(plain),
+               tolerance = 1e-4)
+  expect_equal(zero_weights(light, 1, df = 4)$p.value,
+               zero_weights(plain, 1)$p.value, tolerance = 1e-4)
+  # The degrees of freedom are those asked for, whatever the fit's penalty.
+  for (lambda in c(1e-3, 1e6)) {
+    fit <- smooth_fit(study, wce_smooth(lambda = rep(lambda, 4)),
+                      formula = formula)
+    index <- lapply(fit$exposures, `[[`, "index")
+    info <- fit$smoothing$info
+    theta <- fit$smoothing$theta
+    theta[index[[1L]]] <- theta_of_df(fit, index[[1L]], info, theta, 3)
+    edf <- diag(solve(info + diag(theta), tol = 1e-30) %*% info)
+    expect_equal(sum(edf[index[[1L]]]), 3, tolerance = 1e-4)
+  }
   found <- equal_weights(fit)
-  expect_lt(unname(found$parameter), length(fit$exposures[[1L]]$index))
   expect_true(found$p.value > 0 && found$p.value <= 1)
-  robust <- smooth_fit(study, robust = TRUE,
-                       formula = Surv(entry, exit, event) ~ sex +
-                         exposure("a", by = sex))
-  expect_false(isTRUE(all.equal(equal_weights(robust)$statistic,
-                                found$statistic)))
-  nothing <- smooth_fit(study, wce_smooth(lambda = c(1, 1e13, 1, 1e13)),
-                        formula = Surv(entry, exit, event) ~ sex +
-                          exposure("a", by = sex))
-  expect_identical(equal_weights(nothing)$p.value, 1)
-  # A surface is tested as a whole.
+  expect_lt(unname(found$parameter), length(index[[1L]]))
+  robust <- smooth_fit(study, robust = TRUE, formula = formula)
+  expect_error(equal_weights(robust), class = "vigitensor_error_smooth")
+})
+
+test_that("a surface is tested as a whole", {
   surface <- smooth_fit(surface_study(5), formula = surface_formula(),
                         cutoff = 12, nknots = 1)
   whole <- zero_weights(surface, "exposure(\"a\")")
