@@ -137,6 +137,7 @@ second_part <- function(settings) {
   keep <- constrained_columns(n, constraint_ends(settings$constrained),
                               settings$order)
   if (settings$within == "sparse") return(diag(length(keep)))
+  if (n == 1L) return(matrix(0))
   rows <- diff(diag(n))[, keep, drop = FALSE]
   rows[rowSums(abs(rows)) > 0, , drop = FALSE]
 }

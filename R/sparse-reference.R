@@ -153,23 +153,36 @@ reference_entry <- function(block, alpha) {
 }
 
 # argmin |t - x|^2 / 2 + near |t| + along sum_k |rows_k t|: the second part by
-# projected gradients of its dual.
+# its dual u in a box, of which every face is tried.
 reference_prox <- function(x, near, along, rows) {
-  if (along > 0) {
-    u <- numeric(nrow(rows))
+  if (along > 0 && any(x != 0)) {
     pull <- along * rows
-    step <- 1 / max(eigen(tcrossprod(pull), TRUE, TRUE)$values, 1e-300)
-    for (k in 1:20000) {
-      left <- x - crossprod(pull, u)
-      new <- pmin(1, pmax(-1, u + step * drop(pull %*% left)))
-      still <- max(abs(new - u)) < 1e-14
-      u <- new
-      if (still) break
+    faces <- reference_faces(nrow(pull))
+    for (k in seq_len(nrow(faces))) {
+      u <- faces[k, ]
+      free <- is.na(u)
+      u[free] <- 0
+      left <- x - drop(crossprod(pull, u))
+      if (any(free)) {
+        own <- pull[free, , drop = FALSE]
+        u[free] <- qr.coef(qr(tcrossprod(own)), drop(own %*% left))
+        u[is.na(u)] <- 0
+        left <- x - drop(crossprod(pull, u))
+      }
+      slope <- drop(pull %*% left)
+      slack <- 1e-11 * sqrt(sum(x^2)) * sqrt(rowSums(pull^2))
+      if (all(abs(u[free]) <= 1 + 1e-11) && all(abs(slope[free]) <= slack) &&
+            all((slope * u)[!free] >= -slack[!free])) break
     }
-    x <- x - drop(crossprod(pull, u))
+    x <- left
   }
   size <- sqrt(sum(x^2))
   if (size <= near) 0 * x else (1 - near / size) * x
+}
+
+# All ways to be inside (NA) or at an end of n ranges [-1, 1].
+reference_faces <- function(n) {
+  as.matrix(expand.grid(rep(list(c(NA, -1, 1)), n)))
 }
 
 # ---- the path ----------------------------------------------------------------
@@ -217,26 +230,34 @@ reference_sparse_path <- function(begun, problem, lambdas) {
   steps
 }
 
-# Proximal gradient with the step that the information allows, and momentum that
-# is given up where it overshoots.
-reference_ascent <- function(problem, theta, prox, most = 5000L, tol = 1e-9) {
+# Newton's method, each of whose quadratic models is maximised by proximal
+# gradients with momentum, which is given up where it overshoots.
+reference_ascent <- function(problem, theta, prox, most = 30L, tol = 1e-9) {
   at <- reference_sparse_slopes(problem, theta)
-  step <- 0.5 / max(eigen(at$info, TRUE, TRUE)$values)
-  ahead <- theta
-  pace <- 1
   for (k in seq_len(most)) {
-    slope <- reference_sparse_slopes(problem, ahead)$score
-    new <- prox(ahead + step * slope, step)
-    if (sum((ahead - new) * (new - theta)) > 0) pace <- 1
-    faster <- (1 + sqrt(1 + 4 * pace^2)) / 2
-    ahead <- new + (pace - 1) / faster * (new - theta)
-    moved <- sqrt(sum((new - theta)^2)) / step
-    theta <- new
-    pace <- faster
-    if (moved < tol) break
+    distance <- max(abs(theta - prox(theta + at$score, 1)))
+    if (distance < tol) break
+    theta <- reference_quadratic(theta, at, prox)
+    at <- reference_sparse_slopes(problem, theta)
   }
-  at <- reference_sparse_slopes(problem, theta)
   list(theta = theta, loglik = at$loglik, iterations = k,
-       converged = k < most,
-       distance = max(abs(theta - prox(theta + at$score, 1))))
+       converged = distance < tol, distance = distance)
+}
+
+reference_quadratic <- function(theta, at, prox) {
+  step <- 1 / max(eigen(at$info, TRUE, TRUE)$values)
+  now <- ahead <- theta
+  pace <- 1
+  for (k in 1:5000) {
+    slope <- at$score - drop(at$info %*% (ahead - theta))
+    new <- prox(ahead + step * slope, step)
+    if (sum((ahead - new) * (new - now)) > 0) pace <- 1
+    faster <- (1 + sqrt(1 + 4 * pace^2)) / 2
+    ahead <- new + (pace - 1) / faster * (new - now)
+    moved <- max(abs(new - now))
+    now <- new
+    pace <- faster
+    if (moved < 1e-12) break
+  }
+  now
 }
