@@ -13,11 +13,8 @@ print.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
     print_coefficients(coefficient_table(x)[covariates, , drop = FALSE], digits)
   }
   total <- total_effects(x, level)
-  for (k in seq_along(x$exposures)) {
-    cat("\n")
-    print_exposure(x$exposures[[k]], x$unit, x$smoothing$edf)
-    print_records(x$exposures[[k]], x$counts$records[[k]])
-    print_total(total[k, ], x$exposures[[k]], x$model$short, level)
+  for (members in printed_terms(x)) {
+    print_term(x, members, total, level)
   }
   cat("\n")
   print_choice(x)
@@ -38,12 +35,11 @@ print.summary.wce <- function(x, digits = max(3L, getOption("digits") - 3L),
     cat("\nCoefficients\n")
     print_coefficients(x$coefficients[shown, , drop = FALSE], digits)
   }
-  for (k in seq_along(x$exposures)) {
-    cat("\n")
-    print_exposure(x$exposures[[k]], x$unit, x$smoothing$edf)
-    print_records(x$exposures[[k]], x$counts$records[[k]])
-    print_total(x$total[k, ], x$exposures[[k]], x$model$short, x$level)
-    print_weights(x$weights[[k]], x$unit, x$level)
+  for (members in printed_terms(x)) {
+    print_term(x, members, x$total, x$level)
+    # Columns of a surface say nothing one by one.
+    if (length(members) > 1L) next
+    print_weights(x$weights[[members]], x$unit, x$level)
   }
   if (NROW(x$selection) > 1L) {
     cat(if (several_cutoffs(x$selection)) "\nFits tried\n" else
@@ -124,6 +120,30 @@ print_records <- function(exposure, counts) {
 print_coefficients <- function(table, digits) {
   stats::printCoefmat(table, digits = digits, signif.stars = FALSE,
                       P.values = TRUE, has.Pvalue = TRUE, na.print = "NA")
+}
+
+# Numbers of the terms by what is printed together: those of a surface are one.
+printed_terms <- function(x) {
+  surface <- vapply(x$exposures, function(e) e$surface %||% NA_character_, "")
+  first <- ifelse(is.na(surface), seq_along(surface), match(surface, surface))
+  unname(split(seq_along(surface), first))
+}
+
+print_term <- function(x, members, total, level) {
+  k <- members[1L]
+  exposure <- x$exposures[[k]]
+  exposure$label <- exposure$surface %||% exposure$label
+  exposure$index <- unlist(lapply(x$exposures[members], `[[`, "index"))
+  cat("\n")
+  print_exposure(exposure, x$unit, x$smoothing$edf)
+  print_records(exposure, x$counts$records[[k]])
+  if (is.null(exposure$response)) {
+    print_total(total[k, ], exposure, x$model$short, level)
+  } else {
+    cat_wrapped("Function of the dose: ", dose_form_label(exposure$response),
+                "; its effect: dose_response(fit, doses)", indent = 2L,
+                exdent = 4L)
+  }
 }
 
 print_exposure <- function(exposure, unit, edf = NULL) {

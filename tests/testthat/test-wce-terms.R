@@ -116,6 +116,18 @@ test_that("a surface over dose and lag is a cross-basis in coxph()", {
   expect_equal(history$se, total$se[2], tolerance = 1e-10)
 })
 
+test_that("a surface is printed as one term", {
+  sim <- people_and_records()
+  fit <- fit_terms(Surv(entry, exit, event) ~
+                     exposure("drug", dose = dose_spline(3, 1)), sim)
+  for (shown in list(fit, summary(fit))) {
+    words <- utils::capture.output(print(shown))
+    expect_length(grep("exposure(\"drug\"): lags", words, fixed = TRUE), 1L)
+    expect_length(grep("spline of degree 2, 1 interior knot", words), 1L)
+    expect_length(grep("Dose 1 at all lags", words), 0L)
+  }
+})
+
 test_that("one function of the dose is that dose", {
   sim <- people_and_records()
   cap <- 1
