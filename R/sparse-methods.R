@@ -23,11 +23,11 @@
 #' * `coef`: a named vector, covariates first; or with `drug` the columns of the
 #'   basis by drug, a matrix.
 #' * `summary`: a list with `table`, a data frame of the drugs selected (with
-#'   `tidy`, of all): `drug`, `users`, `events`, `enters`, `selected`, `estimate` (log
-#'   hazard ratio of one unit of dose in every time unit of the window, by
-#'   one step), `std.error`, `conf.low`, `conf.high`, `penalised` (the same at
-#'   `lambda`), `statistic`, `df` and `p.value` (of all the drug's coefficients
-#'   being zero, by one step), `p.adjusted` (Benjamini and Hochberg, over all
+#'   `tidy`, of all): `drug`, `users`, `events`, `enters`, `selected`,
+#'   `estimate` (log hazard ratio of one unit of dose in every time unit of the
+#'   window, by one step), `std.error`, `conf.low`, `conf.high`, `penalised`
+#'   (the same at `lambda`), `statistic`, `df` and `p.value` (of all the drug's
+#'   coefficients being zero, by one step), `p.adjusted` (Benjamini and Hochberg, over all
 #'   drugs).
 #' * `tidy`: that data frame for all drugs. `glance`: one row.
 #' * `weight_function`, `hazard_ratio`: as of a [wce()] fit, by drug.
@@ -154,6 +154,8 @@ drug_table <- function(fit, row, level) {
   out
 }
 
+# nolint start: object_name_linter. The generics are in other files.
+
 #' @rdname wce_sparse-methods
 #' @exportS3Method generics::tidy
 tidy.wce_sparse <- function(x, lambda = NULL, conf.level = 0.95, ...) {
@@ -259,3 +261,5 @@ refit.wce_sparse <- function(object, lambda = NULL, data = NULL,
   own <- s[c("cutoff", "nknots", "constrained", "order", "lag_in", "ties")]
   do.call(wce, utils::modifyList(c(given, own), list(...)))
 }
+
+# nolint end

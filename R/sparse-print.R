@@ -78,9 +78,9 @@ print.summary.wce_sparse <- function(x, digits = 3L, ...) {
     cat("\n")
     cat_wrapped(
       sprintf(paste("HR: one unit of dose in every %s of the window, with",
-                    "%s %% intervals, by one step from lambda %s in the model with",
-                    "all drugs. p: of no effect at any lag; adjusted for the",
-                    "%d drugs (Benjamini and Hochberg)."), x$fit$unit,
+                    "%s %% intervals, by one step from lambda %s in the model",
+                    "with all drugs. p: of no effect at any lag; adjusted for",
+                    "the %d drugs (Benjamini and Hochberg)."), x$fit$unit,
               format(100 * x$level),
               format(x$fit$one_step$lambda, digits = digits),
               nrow(x$fit$drugs))

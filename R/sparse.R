@@ -43,13 +43,13 @@
 #' the same data are not valid. So the fit has, for every drug, chosen or not,
 #' the estimate after one Newton step without a penalty, from the fit at
 #' `lambda.min` (without cross-validation: at the smallest lambda), for all
-#' drugs together. To first order it is the estimate of the model with all drugs, and
-#' its intervals and tests are those of a model that was not chosen (Xia, Nan
-#' and Li 2023, who show it for the Cox model with fewer coefficients than
-#' events). `summary()`, [weight_function()] and [hazard_ratio()] use it. For a
-#' drug with a handful of events among its users the normal approximation is
-#' poor: column `events` tells. With fewer than five events per coefficient
-#' there is a warning.
+#' drugs together. To first order it is the estimate of the model with all
+#' drugs, and its intervals and tests are those of a model that was not chosen
+#' (Xia, Nan and Li 2023, for generalised linear models with fewer coefficients
+#' than observations). `summary()`, [weight_function()] and [hazard_ratio()] use
+#' it. For a drug with a handful of events among its users the normal
+#' approximation is poor: column `events` tells. With fewer than five events per
+#' coefficient there is a warning.
 #'
 #' @param formula `Surv(start, stop, event)` or `Surv(time, event)` on the
 #'   covariates, [survival::strata()] and `offset()`, without [exposure()].

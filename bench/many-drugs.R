@@ -4,9 +4,9 @@
 #
 # Sizes are drugs x people; with `quick` the two smaller ones alone. Eight drugs
 # have an effect (hazard ratios 3 to 0.5 of a dose taken throughout), the others
-# none; numbers of users fall like those of real drugs, from a tenth of the people
-# to a few in a thousand. First a small cohort is fitted by both engines. What was
-# found, and what was found wrongly, goes into the table.
+# none; numbers of users fall like those of real drugs, from a tenth of the
+# people to a few in a thousand. First a small cohort is fitted by both engines.
+# What was found, and what was found wrongly, goes into the table.
 source("bench/common.R")
 need_engine()
 
