@@ -27,8 +27,8 @@
 #'   `estimate` (log hazard ratio of one unit of dose in every time unit of the
 #'   window, by one step), `std.error`, `conf.low`, `conf.high`, `penalised`
 #'   (the same at `lambda`), `statistic`, `df` and `p.value` (of all the drug's
-#'   coefficients being zero, by one step), `p.adjusted` (Benjamini and Hochberg, over all
-#'   drugs).
+#'   coefficients being zero, by one step), `p.adjusted` (Benjamini
+#'   and Hochberg, over all drugs).
 #' * `tidy`: that data frame for all drugs. `glance`: one row.
 #' * `weight_function`, `hazard_ratio`: as of a [wce()] fit, by drug.
 #' * `refit`: the model of the selected drugs without a penalty, from [wce()].

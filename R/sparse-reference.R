@@ -4,7 +4,7 @@
 # the engine functions of the same names.
 
 fit_sparse_reference <- function(people, records, model, lambdas = NULL,
-                                 n_lambda = 30L, least = 0.5) {
+                                 n_lambda = 20L, least = 1) {
   begun <- reference_sparse_start(people, records, model)
   largest <- begun$largest
   if (is.null(lambdas)) {

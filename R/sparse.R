@@ -111,7 +111,7 @@
 wce_sparse <- function(formula, data, id, records, drug = "drug", cutoff,
                        nknots = 1, constrained = "right", order = 4,
                        lag_in = 0, alpha = 0, within = "fused", lambda = NULL,
-                       n_lambda = 30, lambda_min = 0.5, folds = 5, seed = 1,
+                       n_lambda = 20, lambda_min = 1, folds = 5, seed = 1,
                        ties = "efron", tol = 1e-6, unit = "day",
                        engine = getOption("vigitensor.engine", "auto"),
                        file = NULL, progress = NULL, ...) {

@@ -67,7 +67,7 @@ rows <- lapply(sizes, function(size) {
   )
   cat(label, "\n", paste0("  ", names(told), ": ", told, "\n"), sep = "")
   list(
-    figure("many-drugs", "path of 30 lambdas, one step", label, "cpu",
+    figure("many-drugs", "path of 20 lambdas, one step", label, "cpu",
            path$seconds, path$memory_gb, difference = difference),
     figure("many-drugs", "the same and 5 folds", label, "cpu", both$seconds,
            both$memory_gb, target = paste(names(told), told, sep = ": ",

@@ -171,7 +171,7 @@ test_that("the cross-validated likelihood is that of Verweij", {
 
 test_that("what can be asked of a fit is answered", {
   skip_if_no_engine()
-  fit <- fit_small(n_lambda = 6, folds = 3)
+  fit <- fit_small(n_lambda = 6, folds = 3, lambda_min = 0.5)
   expect_output(print(fit), "4 drugs")
   expect_output(print(summary(fit)), "adjusted")
   expect_identical(nrow(summary(fit, 0.5)$table),

@@ -34,8 +34,8 @@ def fit_sparse(
     records: Mapping[str, Any],
     model: Mapping[str, Any],
     lambdas: Any = None,
-    n_lambda: int = 30,
-    least: float = 0.5,
+    n_lambda: int = 20,
+    least: float = 1.0,
 ) -> dict[str, Any]:
     """Penalised Cox model of many drugs along a path of lambda.
 
