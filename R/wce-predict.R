@@ -19,6 +19,9 @@
 #' when there are strata, and exposures at their means too, which describes no
 #' history that a person can have. Offsets are added as they are.
 #'
+#' Of [wce_case_control()] there are `"lp"` and `"risk"` of the rows of the fit:
+#' without sets they are the log odds and the odds of a row.
+#'
 #' @param object A fitted model, from [wce()].
 #' @param newdata Data frame of covariates, and of times where they are needed,
 #'   by the names in the formula. `NULL`: the data of the fit, row by row.
@@ -64,6 +67,10 @@ predict.wce <- function(object, newdata = NULL, newrecords = NULL,
   if (!rlang::is_bool(se.fit)) {
     abort_input("`se.fit` must be TRUE or FALSE.", arg = "se.fit",
                 x = sprintf("It is %s.", what_is(se.fit)))
+  }
+  if (!is.null(object$model)) {
+    return(predict_of_rows(object, type, se.fit, reference, newdata, at, data,
+                           records, parent.frame()))
   }
   over_rows <- type %in% c("expected", "survival")
   if (over_rows && !is.null(at)) {

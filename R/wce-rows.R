@@ -116,3 +116,30 @@ residuals_of_rows <- function(fit, type, by, data, records, env) {
   if (type == "deviance") return(deviance_residuals(found))
   changed_coefficients(fit, found$score, type)
 }
+
+# Linear predictors of cases and controls; rows of person-time have several.
+predict_of_rows <- function(fit, type, se_fit, reference, newdata, at, data,
+                            records, env) {
+  able <- fit$model$kind == "case_control" && is.null(newdata) &&
+    is.null(at) && type %in% c("lp", "risk")
+  if (!able) refuse_other_models(fit, "Such predictions are")
+  problem <- rows_problem(fit, data, records, env)
+  design <- problem$design
+  selected <- which(fit$selection$selected)[1L]
+  z <- row_columns(design, problem$grid[[selected]])$z
+  if (fit$model$unit == "set" && reference == "sample") {
+    means <- unname(fit$meta$means)
+    columns <- seq_along(means)
+    z[, columns] <- sweep(z[, columns, drop = FALSE], 2L, means)
+  }
+  names <- as.character(seq_len(nrow(z)))
+  lp <- drop(z %*% zero_dropped(fit$coefficients)) + design$at$offset
+  se <- if (se_fit) sqrt(row_forms(z, unname(fit$var)))
+  if (type == "risk") {
+    lp <- exp(lp)
+    if (se_fit) se <- se * lp
+  }
+  found <- stats::setNames(lp, names)
+  if (!se_fit) return(found)
+  list(fit = found, se.fit = stats::setNames(se, names))
+}

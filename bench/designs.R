@@ -5,9 +5,9 @@
 #
 # Of a log hazard ratio of zero, m controls per case have (m + 1) / m of the
 # variance of the cohort (Goldstein and Langholz 1992, Annals of Statistics 20,
-# 1903-1928); with an effect it takes more controls. The `difference` of a row is
-# the ratio of the variances less that, the mean over five draws of the controls:
-# of the total effect, without an effect of the dose and with one.
+# 1903-1928); with an effect it takes more controls. The `difference` of a row
+# is the ratio of the variances less that, the mean over five draws of the
+# controls: of the total effect, without an effect of the dose and with one.
 source("bench/common.R")
 need_engine()
 

@@ -266,7 +266,7 @@ test_that("what these designs cannot do is said", {
   refused(baseline_hazard(fit, data = people, records = sim$records))
   refused(residuals(fit, "schoenfeld"))
   refused(residuals(fit, "deviance"))
-  refused(predict(fit, data = people, records = sim$records))
+  refused(predict(fit, type = "survival", data = people))
   series <- wce_self_controlled(Surv(entry, exit, event) ~ exposure("drug"),
                                 people, person_id, sim$records, cutoff = 40,
                                 nknots = 0, constrained = "right",

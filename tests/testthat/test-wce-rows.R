@@ -245,6 +245,62 @@ test_that("residuals add up, and dfbeta tells what leaving one out does", {
   }
 })
 
+test_that("cases and controls have linear predictors, in tables too", {
+  sim <- row_study(200)
+  fits <- row_fits(sim, c("nested", "unmatched", "series"), cutoff = 30,
+                   nknots = 0)
+  ask <- function(one, fun, ...) fun(one$fit, ..., data = one$data,
+                                     records = one$records)
+  one <- fits$unmatched
+  d <- by_hand(one$fit, sim$people$person_id, sim$people$exit, sim$records)
+  peer <- stats::glm(event ~ sex + d, stats::binomial(), data = sim$people,
+                     control = list(epsilon = 1e-14, maxit = 60))
+  found <- ask(one, predict, se.fit = TRUE)
+  told <- stats::predict(peer, se.fit = TRUE)
+  expect_equal(unname(found$fit), unname(told$fit), tolerance = 1e-8)
+  expect_equal(unname(found$se.fit), unname(told$se.fit), tolerance = 1e-6)
+  expect_equal(ask(one, predict, type = "risk"), exp(found$fit))
+  one <- fits$nested
+  d <- by_hand(one$fit, one$data$person_id, one$data$time, sim$records)
+  lp <- drop(cbind(one$data$sex, d) %*% coef(one$fit))
+  expect_equal(unname(ask(one, predict, reference = "zero")), lp,
+               tolerance = 1e-8)
+  expect_equal(unname(ask(one, predict)),
+               lp - coef(one$fit)[["sex"]] * mean(one$data$sex),
+               tolerance = 1e-8)
+  refused <- function(expression) {
+    expect_error(expression, class = "vigitensor_error_other_model")
+  }
+  refused(ask(one, predict, type = "survival"))
+  refused(predict(one$fit, newdata = one$data))
+  refused(ask(fits$series, predict))
+  skip_if_not_installed("generics")
+  table <- ask(one, generics::augment)
+  expect_equal(table$.fitted, unname(ask(one, predict)))
+  expect_equal(sum(table$.resid), 0, tolerance = 1e-8)
+})
+
+test_that("torch fits and draws sets as the processor does", {
+  skip_if_no_part("torch")
+  sim <- row_study(200)
+  kinds <- c("nested", "series")
+  fits <- lapply(c("torch", "cpu"), function(engine) {
+    row_fits(sim, kinds, cutoff = 30, smooth = "reml", nknots = 4,
+             engine = engine)
+  })
+  for (kind in kinds) {
+    one <- lapply(fits, `[[`, kind)
+    expect_identical(one[[1L]]$fit$engine, "torch")
+    se <- sqrt(diag(one[[2L]]$fit$var))
+    expect_lt(max(abs(coef(one[[1L]]$fit) - coef(one[[2L]]$fit)) / se), 1e-7)
+    drawn <- lapply(one, function(o) {
+      bootstrap(o$fit, 3, seed = 1, data = o$data, records = o$records)
+    })
+    off <- drawn[[1L]]$coefficients - drawn[[2L]]$coefficients
+    expect_lt(max(abs(off %*% diag(1 / se))), 1e-7)
+  }
+})
+
 test_that("averages, cutoffs, ratios, plots and tables are there", {
   sim <- row_study(200)
   pdf(NULL)
