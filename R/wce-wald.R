@@ -33,7 +33,8 @@
 #' differences, have a penalty on roughness with `df` effective degrees of
 #' freedom. The statistic is then a weighted sum of chi-squared variables, and
 #' the result's `df` is that of the chi-squared distribution nearest to it.
-#' Other terms keep their smoothing parameters.
+#' Other smooth terms have twice as many, so that what they cannot follow is not
+#' laid on the tested ones.
 #'
 #' @param fit From [wce()] or one of its kin.
 #' @param term `zero_weights()`: the label or the number of a term, as in
@@ -173,14 +174,17 @@ penalised_wald <- function(fit, index, equal, df) {
   theta <- fit$smoothing$theta
   if (equal) {
     for (i in tested) from[cbind(i, index[[1L]])] <- 1
-    # What they have in common is held as the least smooth of them.
-    theta[index[[1L]]] <- do.call(pmin, lapply(index, function(i) theta[i]))
   }
   info <- crossprod(from, fit$smoothing$info %*% from)
   # The penalised score is zero at the fit.
   b <- ifelse(is.na(fit$coefficients), 0, fit$coefficients)
   score <- drop(crossprod(from, fit$smoothing$theta * b))
   b <- solve(from, b)
+  # What the smoothing of the other terms takes away, the tested ones would take
+  # on: they are held less.
+  for (i in c(if (equal) index[1L], other_smooth(fit, index))) {
+    theta[i] <- theta_of_df(fit, i, info, theta, 2 * df)
+  }
   for (i in tested) theta[i] <- theta_of_df(fit, i, info, theta, df)
   kept <- !is.na(fit$coefficients)
   var <- penalised_inverse(info, theta, kept)
@@ -188,6 +192,15 @@ penalised_wald <- function(fit, index, equal, df) {
   own <- intersect(unlist(tested), which(kept))
   sampling <- (var %*% info %*% var)[own, own, drop = FALSE]
   weighted_wald(b[own], var[own, own, drop = FALSE], sampling)
+}
+
+# The coefficients of the smooth functions that are not tested.
+other_smooth <- function(fit, index) {
+  groups <- lapply(tied_terms(fit$exposures), function(members) {
+    unlist(lapply(fit$exposures[members], `[[`, "index"))
+  })
+  other <- vapply(groups, function(i) !any(i %in% unlist(index)), NA)
+  groups[other]
 }
 
 # The penalty on roughness, without the far end, that leaves the coefficients i

@@ -87,3 +87,56 @@ test_that("a surface is tested as a whole", {
   expect_identical(whole$data.name, "exposure(\"a\")")
   expect_lt(whole$p.value, 0.05)
 })
+
+# Two drugs without interaction, and groups without a difference.
+null_study <- function(seed, n, days = 200L, m = 60L) {
+  withr::with_seed(seed, {
+    spells <- lapply(c("a", "b"), function(drug) {
+      spell <- expand.grid(start = seq(0L, days - 20L, 20L),
+                           person_id = seq_len(n))
+      spell <- spell[stats::runif(nrow(spell)) < 0.4, ]
+      spell$stop <- spell$start + sample(8:20, nrow(spell), TRUE)
+      spell$dose <- sample(c(0.5, 1, 2), nrow(spell), TRUE)
+      spell$drug <- rep(drug, nrow(spell))
+      spell
+    })
+    effect <- lapply(spells, function(r) {
+      unit <- matrix(0, days + m, n)
+      at <- cbind(sequence(r$stop - r$start, m + r$start + 1L),
+                  rep(r$person_id, r$stop - r$start))
+      unit[at] <- rep(r$dose, r$stop - r$start)
+      weighted <- stats::filter(as.vector(unit), 0.04 * exp(-seq_len(m) / 12),
+                                sides = 1)
+      t(matrix(weighted, days + m)[-seq_len(m), ])
+    })
+    hazard <- 0.003 * exp(effect[[1L]] + effect[[2L]])
+    dies <- matrix(stats::runif(n * days), n) < hazard
+    first <- max.col(cbind(dies, TRUE), "first")
+    people <- data.frame(person_id = seq_len(n), entry = 0,
+                         exit = pmin(first, days),
+                         event = as.integer(first <= days),
+                         group = stats::rbinom(n, 1, 0.35))
+    list(people = people, records = do.call(rbind, spells))
+  })
+}
+
+test_that("the tests of a penalised fit keep their level", {
+  skip_if_no_engine()
+  n_studies <- if (in_full()) 300L else 6L
+  p <- vapply(seq_len(n_studies), function(seed) {
+    study <- null_study(seed, n = 400L)
+    joint <- smooth_fit(study, cutoff = 60, engine = "cpu", formula =
+                          Surv(entry, exit, event) ~ exposure("a") +
+                          exposure("b") +
+                          exposure("a", with = "b", within = 0))
+    group <- smooth_fit(study, cutoff = 60, engine = "cpu", formula =
+                          Surv(entry, exit, event) ~ group +
+                          exposure("a", by = group))
+    c(zero_weights(joint, 3)$p.value, equal_weights(group)$p.value)
+  }, numeric(2L))
+  for (level in c(0.05, 0.2)) {
+    # What a valid test exceeds once in ten thousand runs.
+    most <- stats::qbinom(1 - 1e-4, n_studies, level)
+    expect_lte(max(rowSums(p < level)), most)
+  }
+})
