@@ -47,7 +47,8 @@ by_cutoff <- function(fit, term = NULL, dose = 1, level = 0.95) {
   result <- cbind(result, do.call(rbind, effects),
                   selected = table$selected[rows], row.names = NULL)
   structure(result, criterion = fit$criterion, unit = fit$unit, level = level,
-            dose = dose[1L], class = c("by_cutoff", "data.frame"))
+            dose = dose[1L], ratio = fit$model$short %||% "HR",
+            class = c("by_cutoff", "data.frame"))
 }
 
 # Total effect above, criterion below.
@@ -66,9 +67,9 @@ draw_cutoffs <- function(drawn, look) {
   if (length(values) == 1L) values <- c(0.5, 2)
   panel <- look
   panel$xlab <- look$xlab %||% ""
-  draw_frame(span, values, panel, "", sprintf("HR of dose %s at all lags",
-                                              format(attr(drawn, "dose"))),
-             log = "y")
+  label <- sprintf("%s of dose %s at all lags", attr(drawn, "ratio") %||% "HR",
+                   format(attr(drawn, "dose")))
+  draw_frame(span, values, panel, "", label, log = "y")
   draw_axes()
   graphics::abline(h = 1, col = wce_colours[["zero"]], lty = 2L)
   known <- is.finite(drawn$lower) & is.finite(drawn$upper)
