@@ -19,7 +19,8 @@
 #'
 #' @param top The largest dose. Doses above it are an error.
 #' @param knots Interior knots, between 0 and `top`. `NULL`: none or, in a
-#'   penalised fit (`wce(smooth = )`), three at equal distances.
+#'   penalised fit (`wce(smooth = )`), three at equal distances. Along the lag
+#'   such a surface has six knots at most, unless `nknots` says otherwise.
 #' @param degree Degree of the polynomials; 1 is a line from knot to knot.
 #' @return A list of class `dose_basis`.
 #' @section Errors: `vigitensor_error_dose_basis`.

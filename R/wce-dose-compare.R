@@ -31,14 +31,14 @@
 #' @seealso [dose_forms], [dose_response()]
 #' @export
 #' @examples
-#' sim <- simulate_wce(300, days = 200, cutoff = 60, hazard = 4e-3, seed = 1)
+#' sim <- simulate_wce(100, days = 200, cutoff = 60, hazard = 9e-3, seed = 1)
 #' records <- sim$records[!duplicated(sim$records$person_id), ]
 #' fit <- wce(
 #'   Surv(entry, exit, event) ~ exposure("drug"), data = sim$people,
-#'   id = person_id, records = records, cutoff = 60, nknots = 0,
+#'   id = person_id, records = records, cutoff = 30, nknots = 0,
 #'   constrained = "right", engine = "reference"
 #' )
-#' found <- compare_doses(fit, list(NULL, dose_cap(1), dose_cap(2)))
+#' found <- compare_doses(fit, list(NULL, dose_cap(1)))
 #' found
 #' plot(found)
 compare_doses <- function(fit, forms, term = NULL, criterion = "aic",
