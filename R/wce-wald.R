@@ -31,8 +31,9 @@
 #' = )`) the smoothness that the data have chosen is not used for the tested
 #' functions, as a test after that choice is not valid: they, or their
 #' differences, have a penalty on roughness with `df` effective degrees of
-#' freedom. The statistic is then a weighted sum of chi-squared variables, and
-#' the result's `df` is that of the chi-squared distribution nearest to it.
+#' freedom. The statistic is then a weighted sum of chi-squared variables, told
+#' on the scale of the chi-squared distribution, with `df`, of the same mean and
+#' variance; the p value is a closer approximation.
 #' Other smooth terms have twice as many, so that what they cannot follow is not
 #' laid on the tested ones.
 #'
@@ -232,7 +233,9 @@ weighted_wald <- function(gap, var, sampling) {
   shares <- backsolve(root, t(half), transpose = TRUE)
   weights <- pmax(eigen(shares, symmetric = TRUE, only.values = TRUE)$values, 0)
   statistic <- sum(turned^2)
-  list(statistic = statistic, df = sum(weights)^2 / sum(weights^2),
+  # Scaled so that its mean and variance are those of chi-squared with this df.
+  list(statistic = statistic * sum(weights) / sum(weights^2),
+       df = sum(weights)^2 / sum(weights^2),
        p = weighted_chisq_tail(statistic, weights))
 }
 
