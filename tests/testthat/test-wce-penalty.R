@@ -167,9 +167,6 @@ test_that("what cannot be asked for is refused", {
                class = "vigitensor_error_smooth")
   expect_error(smooth_fit(study, wce_smooth(lambda = 1:3)),
                class = "vigitensor_error_smooth")
-  expect_error(ph_check(smooth_fit(study), data = study$people,
-                        records = study$records),
-               class = "vigitensor_error_smooth")
   expect_error(smoothness(smooth_fit(study, "none", nknots = 1)),
                class = "vigitensor_error_not_smooth")
 })
