@@ -179,7 +179,9 @@ check_sparse_settings <- function(s) {
   s$within <- check_word(s$within, c("fused", "sparse"), "within")
   s$ties <- check_word(s$ties, c("efron", "breslow"), "ties")
   s$n_lambda <- check_integer(s$n_lambda, "n_lambda", 2)
-  s$lambda_min <- check_number(s$lambda_min, "lambda_min", 1e-6)
+  if (!is.null(s$lambda_min)) {
+    s$lambda_min <- check_number(s$lambda_min, "lambda_min", 1e-6)
+  }
   s$folds <- check_integer(s$folds, "folds", 0)
   if (s$folds == 1L) {
     abort_input("`folds` must be 0 (no cross-validation) or at least 2.",

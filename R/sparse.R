@@ -63,7 +63,8 @@
 #' @param lambda Penalties to fit, or `NULL`: `n_lambda` of them, evenly on the
 #'   log scale, from the largest at which a drug comes in to `lambda_min` (or
 #'   half of the largest, where that is less).
-#' @param n_lambda,lambda_min See `lambda`.
+#' @param n_lambda,lambda_min See `lambda`. By default the path ends at 1, below
+#'   which most drugs that do nothing come in, and with up to 50 drugs at 0.5.
 #' @param folds Number of folds of the cross-validation; 0 for none.
 #' @param seed Seed of the folds.
 #' @param tol Distance from the optimality conditions at which a fit is done, in
@@ -111,7 +112,7 @@
 wce_sparse <- function(formula, data, id, records, drug = "drug", cutoff,
                        nknots = 1, constrained = "right", order = 4,
                        lag_in = 0, alpha = 0, within = "fused", lambda = NULL,
-                       n_lambda = 20, lambda_min = 1, folds = 5, seed = 1,
+                       n_lambda = 20, lambda_min = NULL, folds = 5, seed = 1,
                        ties = "efron", tol = 1e-6, unit = "day",
                        engine = getOption("vigitensor.engine", "auto"),
                        file = NULL, progress = NULL, ...) {
@@ -159,7 +160,8 @@ wce_sparse <- function(formula, data, id, records, drug = "drug", cutoff,
 
 sparse_path <- function(given, settings, engine) {
   wanted <- list(lambdas = settings$lambda, n_lambda = settings$n_lambda,
-                 least = settings$lambda_min)
+                 least = settings$lambda_min %||%
+                   if (given$records$n_drugs > 50) 1 else 0.5)
   sparse_call(engine, "fit_sparse", c(given, wanted))
 }
 

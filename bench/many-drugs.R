@@ -43,7 +43,8 @@ rows <- lapply(sizes, function(size) {
   sim <- many_drugs(size[1L], size[2L])
   true <- names(which(sim$truth$log_hr != 0))
   label <- sprintf("%d drugs, %s people, %s events, %s records",
-                   size[1L], format(size[2L], big.mark = ","),
+                   size[1L],
+                   format(size[2L], big.mark = ",", scientific = FALSE),
                    format(sim$counts$events, big.mark = ","),
                    format(sim$counts$records, big.mark = ","))
   path <- measure_first(function() fit_many(sim, folds = 0))

@@ -3,7 +3,8 @@
 #   Rscript bench/run.R [case ...]
 cases <- c("agreement", "drugdata", "startup", "unit-rows", "records-660k",
            "records-100k", "grid", "growth", "simulate", "cox", "bootstrap",
-           "torch", "episodes", "symbolic", "store", "parquet", "nation",
+           "torch", "episodes", "symbolic", "store", "many-drugs",
+           "parquet", "nation",
            "designs")
 wanted <- commandArgs(TRUE)
 if (!length(wanted)) wanted <- cases

@@ -39,6 +39,10 @@ x <- cbind(as.matrix(pairs[c("sex", "age")]), sweep(dose, 2L, size, "/"))
 lambda <- c(3, 2, 1, 0.5, 0.1)
 # glmnet makes its penalty factors add up to the number of columns.
 factor <- c(0, 0, rep(1, 5))
+# Its own limits are a relative change of 1e-6 and 25 steps.
+glmnet::glmnet.control(epsnr = 1e-13, mxitnr = 2000)
+x[, z] <- scale(x[, z])
+spread <- attr(scale(as.matrix(pairs[c("sex", "age")])), "scaled:scale")
 fit <- glmnet::glmnet(
   x, y, family = "cox", standardize = FALSE, penalty.factor = factor,
   lambda = lambda / nrow(x) * sum(factor) / length(factor), thresh = 1e-20,
@@ -46,6 +50,7 @@ fit <- glmnet::glmnet(
 )
 b <- as.matrix(fit$beta)
 b[-z, ] <- b[-z, ] / size
+b[z, ] <- b[z, ] / spread
 out <- data.frame(lambda = rep(lambda, each = nrow(b)), term = rownames(b),
                   coef = formatC(as.vector(b), digits = 12, format = "g"))
 write.csv(out, "golden-sparse.csv", row.names = FALSE, quote = FALSE)
