@@ -41,8 +41,8 @@
 #' )
 #' fit
 wce_case_control <- function(formula, data, id, time, records, cutoff = NULL,
-                             nknots = 1:3, constrained = FALSE, order = 4,
-                             basis = "clamped", lag_in = 0, smooth = "none",
+                             nknots = NULL, constrained = FALSE, order = 4,
+                             basis = "clamped", lag_in = 0, smooth = NULL,
                              criterion = "bic", clock = "auto", unit = "day",
                              engine = getOption("vigitensor.engine", "auto"),
                              control = wce_control(), ...) {
@@ -55,8 +55,8 @@ wce_case_control <- function(formula, data, id, time, records, cutoff = NULL,
   parts <- split_formula(formula)
   refuse_cluster(parts)
   id <- id_column(rlang::enquo(id), names(data))
-  smooth <- read_smooth(smooth)
-  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
+  smooth <- decide_smooth(smooth, nknots, parts, "free", order, basis)
+  nknots <- decide_knots(nknots, smooth)
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
                    basis = basis, smooth = smooth)

@@ -36,9 +36,9 @@
 #' )
 #' fit
 wce_self_controlled <- function(formula, data, id, records = NULL,
-                                cutoff = NULL, nknots = 1:3,
+                                cutoff = NULL, nknots = NULL,
                                 constrained = FALSE, order = 4,
-                                basis = "clamped", lag_in = 0, smooth = "none",
+                                basis = "clamped", lag_in = 0, smooth = NULL,
                                 criterion = "bic", unit = "day",
                                 engine = getOption("vigitensor.engine", "auto"),
                                 control = wce_control(), ...) {
@@ -47,8 +47,9 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
                 known = setdiff(names(formals(wce_self_controlled)), "..."))
   criterion <- check_word(criterion, c("bic", "aic"), "criterion")
   control <- do.call(wce_control, as.list(control))
-  smooth <- read_smooth(smooth)
-  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
+  smooth <- decide_smooth(smooth, nknots, split_formula(formula), "free",
+                          order, basis)
+  nknots <- decide_knots(nknots, smooth)
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
                    basis = basis, smooth = smooth)
@@ -90,9 +91,9 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
 #' )
 #' fit
 wce_poisson <- function(formula, data, id, records = NULL, cuts = numeric(),
-                        cutoff = NULL, nknots = 1:3, constrained = FALSE,
+                        cutoff = NULL, nknots = NULL, constrained = FALSE,
                         order = 4, basis = "clamped", lag_in = 0,
-                        smooth = "none", criterion = "bic", unit = "day",
+                        smooth = NULL, criterion = "bic", unit = "day",
                         control = wce_control(), ...) {
   call <- without_data(match.call())
   check_no_more(..., known = setdiff(names(formals(wce_poisson)), "..."))
@@ -103,8 +104,9 @@ wce_poisson <- function(formula, data, id, records = NULL, cuts = numeric(),
                 x = sprintf("It is %s.", what_is(cuts)), arg = "cuts",
                 code = "cuts")
   }
-  smooth <- read_smooth(smooth)
-  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
+  smooth <- decide_smooth(smooth, nknots, split_formula(formula), "free",
+                          order, basis)
+  nknots <- decide_knots(nknots, smooth)
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = "free", order = order,
                    basis = basis, smooth = smooth)

@@ -11,6 +11,15 @@
 #
 # Where a shape holds with equality, b moves on the face b = Z theta only, and
 # all of this is done for theta.
+#
+# In a penalised fit b comes with C = I + diag(theta) in place of I, and c of a
+# weight function has a penalty on roughness that leaves it `df` degrees of
+# freedom, whatever the data say, as in the tests of R/wce-wald.R. With
+#   V = I2 - I1' C^-1 I1                             c's information
+#   F = V - I1' (C^-1 - C^-1 I C^-1) I1              variance of U
+# the statistic is U' (V + penalty)^-1 U, a sum of chi-squared variables with the
+# eigenvalues of (V + penalty)^-1 F as weights. (V is F without a penalty.) The
+# bias of b enters U through I1 only, which is nearly zero as g is centred.
 
 #' Does the weight function change with follow-up time?
 #'
@@ -29,6 +38,8 @@
 #' @param terms `TRUE`: one test per term of the formula; `FALSE`: one per
 #'   coefficient.
 #' @param global Also the test of all together?
+#' @param df In a penalised fit, the effective degrees of freedom of the change
+#'   of each weight function, and of its test.
 #' @inheritParams residuals.wce
 #' @return An object of class `ph_check`: a list with
 #'   \describe{
@@ -55,18 +66,13 @@
 #' )
 #' ph_check(fit)
 ph_check <- function(fit, transform = "km", terms = TRUE, global = TRUE,
-                     data = NULL, records = NULL) {
+                     df = 4, data = NULL, records = NULL) {
   for (name in c("terms", "global")) {
     if (!rlang::is_bool(get(name))) {
       abort_input(sprintf("`%s` must be TRUE or FALSE.", name), arg = name)
     }
   }
-  if (!is.null(fit$smoothing)) {
-    abort_input("`ph_check()` needs a fit without a penalty.",
-                x = "Its score tests take the score at the optimum as zero.",
-                i = "Use `update(fit, smooth = \"none\", nknots = 1:3)`.",
-                arg = "fit", code = "smooth")
-  }
+  check_number(df, "df", 0.5)
   problem <- fit_problem(fit, data, records, parent.frame())
   base <- fit_baseline(problem, residuals = TRUE)
   row_time <- problem$rows$stop[base$row]
@@ -75,14 +81,15 @@ ph_check <- function(fit, transform = "km", terms = TRUE, global = TRUE,
   found <- fit_results("wce_time_information", problem,
                        scale = g(base$time) - centre)
   blocks <- free_blocks(fit, problem, terms)
+  model <- changing_model(fit, found, blocks, if (terms) df)
   values <- moving_values(fit, base, row_time)
   structure(
     list(
-      table = zph_table(found, blocks, global),
+      table = zph_table(model, blocks, global),
       x = g(row_time), time = row_time,
       strata = fit$meta$strata[problem$rows$stratum[base$row]],
       y = values$y, var = values$var,
-      curves = moving_weights(fit, found, blocks, row_time,
+      curves = moving_weights(fit, model, blocks$z, row_time,
                               function(t) g(t) - centre),
       transform = if (is.function(transform)) "user" else transform,
       call = match.call(), unit = fit$unit, level = 0.95,
@@ -168,23 +175,60 @@ null_space <- function(a) {
   q[, -seq_len(nrow(a)), drop = FALSE]
 }
 
-zph_table <- function(found, blocks, global) {
+# The quadratic model of b and c, on the face. df: NULL, no penalty on c.
+changing_model <- function(fit, found, blocks, df) {
   z <- blocks$z
   on_face <- function(m) crossprod(z, m %*% z)
-  info <- on_face(found$info)
-  cross <- on_face(found$cross)
-  square <- on_face(found$square)
-  score <- drop(crossprod(z, found$score))
+  model <- list(info = on_face(found$info), cross = on_face(found$cross),
+                square = on_face(found$square),
+                score = drop(crossprod(z, found$score)),
+                theta = numeric(ncol(z)), change = numeric(ncol(z)))
+  if (is.null(fit$smoothing)) return(model)
+  # No shape goes with a penalty: the columns of z are those of the identity.
+  at <- apply(z != 0, 2L, which)
+  model$theta <- fit$smoothing$theta[at]
+  if (is.null(df)) return(model)
+  for (k in blocks$of[names(blocks$of) %in% exposure_labels(fit)]) {
+    i <- at[k]
+    alone <- diag(length(fit$coefficients))
+    alone[i, i] <- changing_variance(model, k)$v
+    none <- numeric(length(fit$coefficients))
+    if (length(k) > df) {
+      model$change[k] <- theta_of_df(fit, i, alone, none, df)
+    }
+  }
+  model
+}
+
+# Of the columns k: list(v = information on c, f = variance of the score).
+changing_variance <- function(model, k) {
+  cross <- model$cross[, k, drop = FALSE]
+  penalised <- model$info
+  diag(penalised) <- diag(penalised) + model$theta
+  by_b <- scaled_solve(penalised, cross)
+  v <- model$square[k, k, drop = FALSE] - crossprod(cross, by_b)
+  list(v = v, f = v - crossprod(by_b, model$theta * by_b))
+}
+
+zph_table <- function(model, blocks, global) {
+  plain <- !any(model$theta > 0)
   test <- function(k) {
-    both <- rbind(cbind(info, cross[, k, drop = FALSE]),
-                  cbind(cross[k, , drop = FALSE], square[k, k, drop = FALSE]))
-    u <- c(numeric(nrow(info)), score[k])
-    c(drop(scaled_solve(both, u) %*% u), length(k))
+    found <- changing_variance(model, k)
+    u <- model$score[k]
+    if (plain) {
+      chisq <- drop(scaled_solve(found$v, u) %*% u)
+      tail <- stats::pchisq(chisq, length(k), lower.tail = FALSE)
+      return(c(chisq, length(k), tail))
+    }
+    both <- found$v + diag(model$change[k], length(k))
+    tested <- weighted_wald(drop(scaled_solve(both, u)),
+                            scaled_solve(both, diag(length(k))),
+                            scaled_solve(both, t(scaled_solve(both, found$f))))
+    c(tested$statistic, tested$df, tested$p)
   }
   sets <- blocks$of
-  if (global) sets <- c(sets, list(GLOBAL = seq_len(ncol(z))))
-  rows <- t(vapply(sets, test, c(chisq = 0, df = 0)))
-  cbind(rows, p = stats::pchisq(rows[, 1L], rows[, 2L], lower.tail = FALSE))
+  if (global) sets <- c(sets, list(GLOBAL = seq_along(model$score)))
+  t(vapply(sets, test, c(chisq = 0, df = 0, p = 0)))
 }
 
 # Columns of very different sizes, as ages and doses, make no system singular.
@@ -222,15 +266,13 @@ total_basis <- function(exposure) {
 
 # Weight functions early and late, by one Newton step on coefficients that may
 # change in proportion to g.
-moving_weights <- function(fit, found, blocks, times, g) {
-  z <- blocks$z
+moving_weights <- function(fit, model, z, times, g) {
   n <- ncol(z)
-  info <- crossprod(z, found$info %*% z)
-  cross <- crossprod(z, found$cross %*% z)
-  square <- crossprod(z, found$square %*% z)
-  var <- scaled_solve(rbind(cbind(info, cross), cbind(t(cross), square)),
-                      diag(2L * n))
-  step <- drop(var %*% c(numeric(n), crossprod(z, found$score)))
+  both <- rbind(cbind(model$info, model$cross),
+                cbind(t(model$cross), model$square))
+  diag(both) <- diag(both) + c(model$theta, model$change)
+  var <- scaled_solve(both, diag(2L * n))
+  step <- drop(var %*% c(numeric(n), model$score))
   b <- fit$coefficients
   b[is.na(b)] <- 0
   when <- c(early = 0.1, late = 0.9)

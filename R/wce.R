@@ -36,9 +36,12 @@
 #' if it matters.
 #'
 #' @section Smooth weight functions:
-#' With `smooth = "reml"` the weight function has many knots and a penalty on
-#' its bending, and on its size at the far end of the window ([wce_smooth()]).
-#' How much is decided by the data, so that no number of knots is to be chosen.
+#' Unless `nknots`, `shape`, `order` or `basis` say how the curve is built, it has
+#' many knots and a penalty on its bending, and on its size at the far end of the
+#' window ([wce_smooth()]). How much is decided by the data (`smooth = "reml"`),
+#' so that no number of knots is to be chosen: in simulations such curves were
+#' nearer to the truth than those of a chosen number of knots, and their bands
+#' held it (`vignette("choosing")`).
 #' `df`, and with it AIC and BIC, count effective degrees of freedom (Gray
 #' 1992), also in a choice among cutoffs. Standard errors and bands are
 #' Bayesian: they allow for the bias of smoothing, and for the smoothing
@@ -83,10 +86,12 @@
 #'   [model_average()].
 #' @param nknots Numbers of interior knots. Every one is fitted with every
 #'   cutoff; the best fit by `criterion` is returned, all of them are in
-#'   `$selection` (see [refit()]). With `smooth`, one large number does: by
-#'   default 10, or one for six lags.
+#'   `$selection` (see [refit()]). `NULL`: with a penalty one large number, 10 or
+#'   one for six lags; without one `1:3`.
 #' @param smooth `"none"`, or a penalised spline: `"reml"` and `"aic"` choose
-#'   how smooth it is, see [wce_smooth()] and Smooth weight functions.
+#'   how smooth it is, see [wce_smooth()] and Smooth weight functions. `NULL`:
+#'   `"reml"`, or `"none"` where `nknots`, `shape`, `order` or `basis` are given,
+#'   here or in an [exposure()].
 #' @param constrained What the weight function must be at its ends, exactly.
 #'   `FALSE`: free. `"right"`: value and slope are zero at the oldest lag;
 #'   `"left"`: at lag 1; `"both"`. Or end by end, as `c(right = "value", left =
@@ -147,9 +152,9 @@
 #'   cutoff = 60, nknots = 1, constrained = "right", engine = "reference"
 #' )
 #' fit
-wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
+wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = NULL,
                 constrained = FALSE, shape = "free", order = 4,
-                basis = "clamped", lag_in = 0, smooth = "none",
+                basis = "clamped", lag_in = 0, smooth = NULL,
                 weights = NULL, robust = NULL, criterion = "bic",
                 ties = "efron", clock = "auto", unit = "day",
                 engine = getOption("vigitensor.engine", "auto"),
@@ -163,9 +168,8 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = 1:3,
   parts <- split_formula(formula)
   stored <- is_claims_store(data)
   if (stored) check_only_store(records) else check_table(data, "data")
-  smooth <- read_smooth(smooth)
-  # One for a few lags, once the window is known.
-  if (!is.null(smooth) && missing(nknots)) nknots <- NULL
+  smooth <- decide_smooth(smooth, nknots, parts, shape, order, basis)
+  nknots <- decide_knots(nknots, smooth)
   defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
                    constrained = constrained, shape = shape, order = order,
                    basis = basis, smooth = smooth)
