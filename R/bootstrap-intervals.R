@@ -216,7 +216,8 @@ summary.bootstrap_fit <- function(object, level = 0.95, type = "percentile",
   table[is.na(coef(object)), ] <- NA
   structure(table, level = level, type = type, about = describe_bootstrap(
     object
-  ), class = c("summary.bootstrap_fit", "matrix", "array"))
+  ), hidden = if (!is.null(object$fit$smoothing)) exposure_indices(object$fit),
+  class = c("summary.bootstrap_fit", "matrix", "array"))
 }
 
 #' @export
@@ -225,10 +226,16 @@ print.summary.bootstrap_fit <- function(x, digits = 3L, ...) {
   cat("\n")
   table <- unclass(x)
   attributes(table) <- attributes(x)[c("dim", "dimnames")]
-  if (nrow(table)) {
-    print(signif(table, digits), ...)
+  # Those of a penalised spline mean nothing one by one.
+  hidden <- attr(x, "hidden")
+  shown <- setdiff(seq_len(nrow(table)), hidden)
+  if (length(shown)) {
+    print(signif(table[shown, , drop = FALSE], digits), ...)
     cat(sprintf("Intervals: %s, %s.\n", format_level(attr(x, "level")),
                 type_words[[attr(x, "type")]]))
+  }
+  if (length(hidden)) {
+    cat("Next: weight_function() and hazard_ratio() of this bootstrap.\n")
   }
   invisible(x)
 }
