@@ -11,7 +11,8 @@
 # `fits` says which: "default" (bic, reml, average) or "more" (aic, reml_free,
 # cutoffs), which takes five times as long. Data sets go to
 # bench/calibration/work/, `chunk` to a file, and are not done again. The table of
-# all that is there goes to bench/calibration/results/penalised.csv; its columns
+# all that is there goes to bench/calibration/results/penalised.csv, and to
+# vignettes/ for vignette("choosing"); `replicates=0` makes it anew. Its columns
 # are those of summary.csv in README.md, with `total_*` left to that file, and
 #   method   bic: 1 to 3 knots; average: of these, by BIC; reml, aic: the
 #            penalised fits with their defaults; reml_free: without the far end;
@@ -157,6 +158,8 @@ args <- read_arguments(list(case = study_cases$case, size = 500,
                             fits = "default"))
 study_chunks(args)
 table <- collect_penalised()
-file <- file.path("bench", "calibration", "results", "penalised.csv")
-utils::write.csv(table, file, row.names = FALSE, quote = FALSE, na = "")
+for (file in c(file.path("bench", "calibration", "results", "penalised.csv"),
+               file.path("vignettes", "calibration-penalised.csv"))) {
+  utils::write.csv(table, file, row.names = FALSE, quote = FALSE, na = "")
+}
 print(table, row.names = FALSE)
