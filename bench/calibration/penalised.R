@@ -8,14 +8,15 @@
 # The settings of the penalty (the weight of the far end, the number of knots)
 # were chosen on seeds 1 to 12 of 500 people: first=1001 leaves these out.
 #
-# `fits` says which: "default" (bic, reml, average) or "more" (aic, reml_free,
-# cutoffs), which takes five times as long. Data sets go to
+# `fits` says which: "default" (bic, reml, average), "more" (average_aic, aic,
+# reml_free) or "cutoffs". Data sets go to
 # bench/calibration/work/, `chunk` to a file, and are not done again. The table of
 # all that is there goes to bench/calibration/results/penalised.csv, and to
 # vignettes/ for vignette("choosing"); `replicates=0` makes it anew. Its columns
 # are those of summary.csv in README.md, with `total_*` left to that file, and
-#   method   bic: 1 to 3 knots; average: of these, by BIC; reml, aic: the
-#            penalised fits with their defaults; reml_free: without the far end;
+#   method   bic: 1 to 3 knots; average: of these, by BIC; average_aic: of 1 to
+#            8 knots, by AIC; reml, aic: the penalised fits with their defaults;
+#            reml_free: without the far end;
 #            cutoffs: penalised, averaged over cutoffs of 60, 90, ... up to 1.5
 #            times that of the case, by AIC
 #   interval wald, or for penalised fits also conditional: with lambda taken as
@@ -65,21 +66,27 @@ one_default <- function(sim, case) {
 }
 
 one_more <- function(sim, case) {
+  wide <- penalised_fit(sim, case, nknots = 1:8)
   aic <- penalised_fit(sim, case, smooth = "aic")
   free <- penalised_fit(sim, case, smooth = wce_smooth(far_end = FALSE))
+  list(fits = list(average_aic.wald = model_average(wide, "aic"),
+                   aic.wald = aic, reml_free.wald = free),
+       df = c(NA, aic$df, free$df))
+}
+
+one_cutoffs <- function(sim, case) {
   several <- penalised_fit(
     sim, case, smooth = "reml", criterion = "aic",
     cutoff = seq(60, 1.5 * case_row(case)$cutoff, by = 30)
   )
-  list(fits = list(aic.wald = aic, reml_free.wald = free,
-                   cutoffs.wald = model_average(several)),
-       df = c(aic$df, free$df, NA))
+  list(fits = list(cutoffs.wald = model_average(several)), df = NA)
 }
 
 one_penalised <- function(case, size, seed, which) {
   sim <- simulate_case(case, size, seed)
   lags <- seq_len(case_row(case)$cutoff)
-  found <- switch(which, default = one_default, more = one_more)(sim, case)
+  found <- switch(which, default = one_default, more = one_more,
+                  cutoffs = one_cutoffs)(sim, case)
   lapply(stats::setNames(seq_along(found$fits), names(found$fits)),
          function(k) c(at_lags(found$fits[[k]], lags, seed), df = found$df[k]))
 }
@@ -133,7 +140,7 @@ penalised_row <- function(parts, truth) {
 collect_penalised <- function() {
   rows <- list()
   for (case in study_cases$case) for (size in c(200, 500, 2000, 10000)) {
-    for (which in c("default", "more")) {
+    for (which in c("default", "more", "cutoffs")) {
       files <- Sys.glob(study_file("work", case, size,
                                    sprintf("penalised_%s-[0-9]*", which)))
       found <- do.call(c, lapply(files, readRDS))
