@@ -159,3 +159,26 @@ def test_replicates_are_those_of_the_seed():
     with pytest.raises(EngineError) as caught:
         api.fit_cox_many(**given, replicates=draw, penalty=[-1.0])
     assert caught.value.code == "bad_penalty"
+
+
+def test_one_step_replicates_are_the_same_every_time(monkeypatch):
+    """Threads took the covariates for ready while another still filled them."""
+    from vigitensor.survival import cox_likelihood
+
+    rows = random_cox(4, q=2, n_subjects=120)
+    run = cox_likelihood.run_slices
+
+    def seen_by_others(work, slices, *more, **kw):
+        data = next(
+            cell.cell_contents
+            for cell in work.__closure__
+            if isinstance(cell.cell_contents, cox_likelihood.CoxData)
+        )
+        assert "z" not in data.scratch
+        run(work, slices, *more, **kw)
+
+    given = {**arguments(rows), "cluster": rows["subject"], "counts": drawn(rows, 4)}
+    plain = api.fit_cox_many(**given, method="one_step")
+    monkeypatch.setattr(cox_likelihood, "run_slices", seen_by_others)
+    again = api.fit_cox_many(**given, method="one_step")
+    np.testing.assert_array_equal(plain["coefficients"], again["coefficients"])

@@ -79,7 +79,7 @@ class CoxData:
         The fit itself reads columns; made when something else asks for rows.
         """
         if "z" not in self.scratch:
-            z = self.room("z", (self.index.n, columns_for(self.q)))
+            z = np.empty((self.index.n, columns_for(self.q)))
             kernel = load_kernels(KERNELS).gather_columns
 
             def work(task: tuple[tuple[int, int], int]) -> None:
@@ -87,6 +87,8 @@ class CoxData:
 
             spans = slices_of(self.index.n)
             run_slices(work, [(s, c) for s in spans for c in range(0, self.q, WIDTH)])
+            # Only now: another thread takes what is there for ready.
+            self.scratch["z"] = z
         return self.scratch["z"]
 
     def deaths_z(self) -> Floats:

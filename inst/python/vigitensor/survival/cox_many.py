@@ -151,6 +151,7 @@ class CoxMany:
         far = method == "one_step" or self.control.max_iter <= 1
         if not far:
             self.influence()
+        _ = self.data.z  # once, not by every thread that comes first
 
         def work(span: tuple[int, int]) -> None:
             some = np.zeros((counts.shape[1], WIDTH))
