@@ -11,8 +11,8 @@
 #'
 #' For sets of cases and controls ([wce_case_control()]) `"martingale"` is the
 #' number of cases less what the model expects of the row, and what is added up
-#' by "subject" is the set; for [wce_self_controlled()] and [wce_poisson()] it is
-#' the person.
+#' by "subject" is the set; for [wce_self_controlled()] and [wce_poisson()] it
+#' is the person.
 #'
 #' @param object A fitted model, from [wce()] or its other designs.
 #' @param type `"martingale"`: events less expected events. `"deviance"`: these,

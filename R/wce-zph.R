@@ -17,9 +17,9 @@
 # freedom, whatever the data say, as in the tests of R/wce-wald.R. With
 #   V = I2 - I1' C^-1 I1                             c's information
 #   F = V - I1' (C^-1 - C^-1 I C^-1) I1              variance of U
-# the statistic is U' (V + penalty)^-1 U, a sum of chi-squared variables with the
-# eigenvalues of (V + penalty)^-1 F as weights. (V is F without a penalty.) The
-# bias of b enters U through I1 only, which is nearly zero as g is centred.
+# the statistic is U' (V + penalty)^-1 U, a sum of chi-squared variables with
+# the eigenvalues of (V + penalty)^-1 F as weights. (V is F without a penalty.)
+# The bias of b enters U through I1 only, nearly zero as g is centred.
 
 #' Does the weight function change with follow-up time?
 #'

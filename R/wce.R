@@ -36,13 +36,12 @@
 #' if it matters.
 #'
 #' @section Smooth weight functions:
-#' Unless `nknots`, `shape`, `order` or `basis` say how the curve is built, it has
-#' many knots and a penalty on its bending, and on its size at the far end of the
-#' window ([wce_smooth()]). How much is decided by the data (`smooth = "reml"`),
-#' so that no number of knots is to be chosen: in simulations such curves were
-#' nearer to the truth than those of a chosen number of knots, and their bands
-#' held it (`vignette("choosing")`).
-#' `df`, and with it AIC and BIC, count effective degrees of freedom (Gray
+#' Unless `nknots`, `shape`, `order` or `basis` say how the curve is built, it
+#' has many knots and a penalty on its bending, and on its size at the far end
+#' of the window ([wce_smooth()]). How much is decided by the data
+#' (`smooth = "reml"`), so that no number of knots is to be chosen: in
+#' simulations such curves were nearer to the truth than those of a chosen number
+#' of knots, and their bands held it (`vignette("choosing")`). `df`, and with it AIC and BIC, count effective degrees of freedom (Gray
 #' 1992), also in a choice among cutoffs. Standard errors and bands are
 #' Bayesian: they allow for the bias of smoothing, and for the smoothing
 #' parameters being estimated. Coefficients are those of a basis in which the
@@ -86,12 +85,12 @@
 #'   [model_average()].
 #' @param nknots Numbers of interior knots. Every one is fitted with every
 #'   cutoff; the best fit by `criterion` is returned, all of them are in
-#'   `$selection` (see [refit()]). `NULL`: with a penalty one large number, 10 or
-#'   one for six lags; without one `1:3`.
+#'   `$selection` (see [refit()]). `NULL`: with a penalty one large number, 10
+#'   or one for six lags; without one `1:3`.
 #' @param smooth `"none"`, or a penalised spline: `"reml"` and `"aic"` choose
 #'   how smooth it is, see [wce_smooth()] and Smooth weight functions. `NULL`:
-#'   `"reml"`, or `"none"` where `nknots`, `shape`, `order` or `basis` are given,
-#'   here or in an [exposure()].
+#'   `"reml"`, or `"none"` where `nknots`, `shape`, `order` or `basis` are
+#'   given, here or in an [exposure()].
 #' @param constrained What the weight function must be at its ends, exactly.
 #'   `FALSE`: free. `"right"`: value and slope are zero at the oldest lag;
 #'   `"left"`: at lag 1; `"both"`. Or end by end, as `c(right = "value", left =
