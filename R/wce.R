@@ -38,17 +38,17 @@
 #' @section Smooth weight functions:
 #' Unless `nknots`, `shape`, `order` or `basis` say how the curve is built, it
 #' has many knots and a penalty on its bending, and on its size at the far end
-#' of the window ([wce_smooth()]). How much is decided by the data
-#' (`smooth = "reml"`), so that no number of knots is to be chosen: in
-#' simulations such curves were nearer to the truth than those of a chosen number
-#' of knots, and their bands held it (`vignette("choosing")`). `df`, and with it AIC and BIC, count effective degrees of freedom (Gray
-#' 1992), also in a choice among cutoffs. Standard errors and bands are
-#' Bayesian: they allow for the bias of smoothing, and for the smoothing
-#' parameters being estimated. Coefficients are those of a basis in which the
-#' penalty is diagonal, and mean nothing one by one; [smoothness()] has the
-#' parameters. `$loglik` has no penalty in it. A robust variance takes the
-#' place of the part of the variance that comes from sampling. Not with
-#' `shape`.
+#' of the window ([wce_smooth()]). How much is decided by the data (`smooth =
+#' "reml"`), so that no number of knots is to be chosen: in simulations such
+#' curves were nearer to the truth than those of a chosen number of knots, and
+#' their bands held it (`vignette("choosing")`). `df`, and with it AIC and BIC,
+#' count effective degrees of freedom (Gray 1992), also in a choice among
+#' cutoffs. Standard errors and bands are Bayesian: they allow for the bias of
+#' smoothing, and for the smoothing parameters being estimated. Coefficients
+#' are those of a basis in which the penalty is diagonal, and mean nothing one
+#' by one; [smoothness()] has the parameters. `$loglik` has no penalty in it. A
+#' robust variance takes the place of the part of the variance that comes from
+#' sampling. Not with `shape`.
 #'
 #' @section Covariates:
 #' With unit rows, neighbouring rows that differ in nothing the model sees are
