@@ -12,7 +12,11 @@ if (!length(files)) {
   table <- "No results are in `bench/results/` yet: `make bench` makes them."
 } else {
   # One file per case; its first line, after "#", says on what machine.
-  results <- do.call(rbind, lapply(files, utils::read.csv, comment.char = "#"))
+  tables <- lapply(files, utils::read.csv, comment.char = "#")
+  # Comparisons of estimates have columns of their own, and are read elsewhere.
+  timed <- vapply(tables, function(x) "seconds" %in% names(x), NA)
+  files <- files[timed]
+  results <- do.call(rbind, tables[timed])
   machines <- unique(vapply(files, function(file) {
     sub("^# *", "", readLines(file, 1L))
   }, ""))
