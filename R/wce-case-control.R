@@ -55,19 +55,16 @@ wce_case_control <- function(formula, data, id, time, records, cutoff = NULL,
   parts <- split_formula(formula)
   refuse_cluster(parts)
   id <- id_column(rlang::enquo(id), names(data))
-  smooth <- decide_smooth(smooth, nknots, parts, "free", order, basis)
-  nknots <- decide_knots(nknots, smooth)
-  defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
-                   constrained = constrained, shape = "free", order = order,
-                   basis = basis, smooth = smooth)
+  defaults <- term_defaults(parts, cutoff, nknots, lag_in, constrained, order,
+                            basis, smooth)
   time <- time_name(rlang::enquo(time))
   design <- case_control_design(parts, data, id, time, records, defaults, clock)
   model <- case_control_model(design$at, time)
   model$control <- control
   likelihood <- list(kind = model$likelihood, control = control,
                      engine = rows_engine(engine, model$likelihood))
-  finish_rows_fit(fit_rows(design, likelihood, criterion, smooth), call,
-                  formula, c(defaults, id = id), likelihood$engine,
+  finish_rows_fit(fit_rows(design, likelihood, criterion, defaults$smooth),
+                  call, formula, c(defaults, id = id), likelihood$engine,
                   design$clock, unit, model)
 }
 

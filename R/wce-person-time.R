@@ -47,12 +47,8 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
                 known = setdiff(names(formals(wce_self_controlled)), "..."))
   criterion <- check_word(criterion, c("bic", "aic"), "criterion")
   control <- do.call(wce_control, as.list(control))
-  smooth <- decide_smooth(smooth, nknots, split_formula(formula), "free",
-                          order, basis)
-  nknots <- decide_knots(nknots, smooth)
-  defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
-                   constrained = constrained, shape = "free", order = order,
-                   basis = basis, smooth = smooth)
+  defaults <- term_defaults(split_formula(formula), cutoff, nknots, lag_in,
+                            constrained, order, basis, smooth)
   design <- series_design(formula, data, id_column(rlang::enquo(id),
                                                    names(data)),
                           records, defaults)
@@ -60,9 +56,9 @@ wce_self_controlled <- function(formula, data, id, records = NULL,
                              "sets", control)
   likelihood <- list(kind = "sets", control = control,
                      engine = rows_engine(engine, "sets"))
-  finish_rows_fit(fit_rows(design, likelihood, criterion, smooth), call,
-                  formula, design$settings, likelihood$engine, "unit", unit,
-                  model)
+  finish_rows_fit(fit_rows(design, likelihood, criterion, defaults$smooth),
+                  call, formula, design$settings, likelihood$engine, "unit",
+                  unit, model)
 }
 
 #' Weighted cumulative exposure by Poisson regression
@@ -104,12 +100,8 @@ wce_poisson <- function(formula, data, id, records = NULL, cuts = numeric(),
                 x = sprintf("It is %s.", what_is(cuts)), arg = "cuts",
                 code = "cuts")
   }
-  smooth <- decide_smooth(smooth, nknots, split_formula(formula), "free",
-                          order, basis)
-  nknots <- decide_knots(nknots, smooth)
-  defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
-                   constrained = constrained, shape = "free", order = order,
-                   basis = basis, smooth = smooth)
+  defaults <- term_defaults(split_formula(formula), cutoff, nknots, lag_in,
+                            constrained, order, basis, smooth)
   cuts <- as.double(cuts)
   design <- poisson_design(formula, data, id_column(rlang::enquo(id),
                                                     names(data)),
@@ -117,8 +109,9 @@ wce_poisson <- function(formula, data, id, records = NULL, cuts = numeric(),
   model <- person_time_model("Poisson model", "poisson", "poisson",
                              control, cuts)
   likelihood <- list(kind = "poisson", control = control, engine = "reference")
-  finish_rows_fit(fit_rows(design, likelihood, criterion, smooth), call,
-                  formula, design$settings, "reference", "unit", unit, model)
+  finish_rows_fit(fit_rows(design, likelihood, criterion, defaults$smooth),
+                  call, formula, design$settings, "reference", "unit", unit,
+                  model)
 }
 
 # ---- rows -------------------------------------------------------------------

@@ -167,11 +167,8 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = NULL,
   parts <- split_formula(formula)
   stored <- is_claims_store(data)
   if (stored) check_only_store(records) else check_table(data, "data")
-  smooth <- decide_smooth(smooth, nknots, parts, shape, order, basis)
-  nknots <- decide_knots(nknots, smooth)
-  defaults <- list(cutoff = cutoff, nknots = nknots, lag_in = lag_in,
-                   constrained = constrained, shape = shape, order = order,
-                   basis = basis, smooth = smooth)
+  defaults <- term_defaults(parts, cutoff, nknots, lag_in, constrained, order,
+                            basis, smooth, shape)
   id <- if (stored) data$id else id_column(rlang::enquo(id), names(data))
   design <- if (stored) {
     store_design(parts, data, defaults, rlang::enquo(weights), clock)
@@ -184,7 +181,8 @@ wce <- function(formula, data, id, records = NULL, cutoff = NULL, nknots = NULL,
   engine <- choose_engine(engine)
   tables <- lapply(grid, function(g) lapply(g, `[[`, "table"))
   limits <- lapply(grid, design_inequalities, ncol(design$rows$x))
-  penalties <- lapply(grid, design_penalty, smooth, ncol(design$rows$x))
+  penalties <- lapply(grid, design_penalty, defaults$smooth,
+                      ncol(design$rows$x))
   robust <- if (stored) store_robust(robust, design) else
     decide_robust(robust, design)
   result <- if (stored) {
